@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The REST API under /v1 on libmicrohttpd's epoll descriptor inside the loop. http.c alone sees MHD. */
+#ifndef API_API_H
+#define API_API_H
+#include "controller/control.h"
+
+struct api_cfg {
+	struct sockaddr_storage listen;
+	const char *ca, *cert, *key; /* PEM files; HTTPS always */
+	const char *tokens;          /* file of "NAME ROLE SHA256-HEX" lines; read again when it changes */
+};
+struct api;
+int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why);
+void api_free(struct api *a);
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One event is a log line, a stored row, and a message to every listener (SSE) at once.
+ * A store that fails does not lose the event for log and listeners. */
+#ifndef CTRL_EVENTS_H
+#define CTRL_EVENTS_H
+#include <jansson.h>
+
+#include "controller/store.h"
+
+struct events;
+struct events *events_new(struct store *s);
+void events_free(struct events *e);
+/* data: stolen, may be NULL. ops: written in the same transaction, so that a decision and its record cannot
+ * part. 0 or ERR_STORE (then ops were not written). */
+int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, const char *kind,
+		const char *severity, json_t *data, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
+typedef void (*events_fn)(const struct store_event *ev, void *arg);
+/* Called for every event from the loop's thread. Returns a handle for events_ignore. */
+void *events_listen(struct events *e, events_fn fn, void *arg);
+void events_ignore(struct events *e, void *handle);
+/* {"id", "time" (RFC 3339), "kind", "severity", "text", "data"} */
+json_t *events_json(const struct store_event *ev);
+/* Number emitted so far by kind, for metrics: fn per kind. */
+void events_counts(const struct events *e, void (*fn)(const char *kind, uint64_t n, void *arg), void *arg);
+#endif

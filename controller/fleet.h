@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Agent sessions: who is connected, reports into the model, directives out.
+ * Session states: ACCEPTED -> (Hello, name in the document, not taken) -> ACTIVE -> GONE.
+ * An unknown node or a second session of one name is refused in words; the first session stays. */
+#ifndef CTRL_FLEET_H
+#define CTRL_FLEET_H
+#include "controller/control.h"
+#include "proto/wire/link.h"
+
+#define FLEET_SESSIONS_MAX 8192
+#define PERMIT_MS          60000
+
+struct fleet;
+/* Listens at once. ret_why: TEXT_LEN bytes. */
+int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockaddr *listen,
+	      struct fleet **ret_fleet, char *ret_why);
+void fleet_free(struct fleet *f);
+/* Sends every connected node its full intended state, when it differs from what it was last sent or when
+ * its permits need renewal. */
+void fleet_direct(struct fleet *f);
+/* The document changed: sessions of nodes that are gone are closed. */
+void fleet_changed(struct fleet *f);
+size_t fleet_sessions(const struct fleet *f);
+#endif

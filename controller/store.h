@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Durable state: small keyed values and an append-only list of events. A call that returned 0 is durable.
+ * Implementations: store_sqlite.c (WAL, synchronous=FULL, schema version in user_version), store_memory.c.
+ * Keys: "cluster", "mode", "drain/site/NAME", "drain/node/NAME", "engine", "guard", "grade/SITE/SHARD".
+ * Values are text up to STORE_VALUE_MAX. Wall time appears in events only. */
+#ifndef CTRL_STORE_H
+#define CTRL_STORE_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_VALUE_MAX (8 * 1024 * 1024)
+#define STORE_EVENTS_KEPT 20000
+
+struct store;
+
+/* why: TEXT_LEN bytes, says what to do (newer schema, not writable, not a database). */
+int store_open_sqlite(const char *path, struct store **ret_store, char *ret_why);
+int store_open_memory(struct store **ret_store);
+void store_close(struct store *s);
+
+struct store_op {
+	const char *key;
+	const char *value; /* NULL deletes */
+};
+struct store_event {
+	uint64_t id; /* given by the store, rising from 1 without gaps */
+	int64_t wall_ms;
+	const char *kind; /* "mode", "drain", "decision", "node.up", "guard.hold", ... */
+	const char *severity; /* "info", "warning", "alert" */
+	const char *text; /* one sentence */
+	const char *data; /* JSON object text */
+};
+
+/* All ops and, when not NULL, the event: one transaction. ev->id is set. ERR_STORE: nothing happened. */
+int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev);
+/* 0 with *ret_value (heap), or -ENOENT. */
+int store_get(struct store *s, const char *key, char **ret_value);
+/* Keys that start with prefix, in order. fn returns nonzero to stop. */
+int store_each(struct store *s, const char *prefix, int (*fn)(const char *key, const char *value, void *arg),
+	       void *arg);
+/* Events with id > after, oldest first, at most limit. */
+int store_events(struct store *s, uint64_t after, size_t limit,
+		 int (*fn)(const struct store_event *ev, void *arg), void *arg);
+uint64_t store_last_event(struct store *s);
+/* A new epoch, greater than any before, durable. */
+int store_next_epoch(struct store *s, uint64_t *ret_epoch);
+/* Why the last call failed. */
+const char *store_why(const struct store *s);
+#endif
