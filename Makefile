@@ -15,12 +15,14 @@ PY      := /usr/bin/python3
 
 PKGS := libuv libmicrohttpd jansson libprotobuf-c gnutls libnl-3.0 libnl-route-3.0 \
         libnl-idiag-3.0 libnftables sqlite3 libcurl libcyaml yaml-0.1 libsystemd
-ifeq ($(filter deps clean help,$(MAKECMDGOALS)),)
+# deps, demo and check install the libraries first, then call make again
+ifeq ($(filter deps clean help demo check,$(MAKECMDGOALS)),)
 -include build/pkg.mk
 endif
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-        -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wno-format-nonliteral
+        -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wno-format-nonliteral \
+        -Wno-unknown-warning-option -Wno-format-truncation
 OPT  := -O2 -g
 SANF := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(SAN),1)
@@ -95,7 +97,7 @@ endef
 $(foreach t,$(unit),$(eval $(call unit_rule,$(t))))
 unit: $(unit_bins) ## build the unit tests
 
-include $(wildcard tests/*.mk)
+include $(wildcard tests/*.mk deploy/*.mk)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)

@@ -15,9 +15,16 @@ struct fleet;
 int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockaddr *listen,
 	      struct fleet **ret_fleet, char *ret_why);
 void fleet_free(struct fleet *f);
+/* An agent asked for a permit since the last round (shard index is in the model); rounds decides. Called on
+ * the loop, at once, so that a dead service waits one round trip and not one round. */
+typedef void (*fleet_ask_fn)(struct controller *c, size_t node, size_t shard, const char *reason);
+void fleet_on_ask(struct fleet *f, fleet_ask_fn fn);
 /* Sends every connected node its full intended state, when it differs from what it was last sent or when
  * its permits need renewal. */
 void fleet_direct(struct fleet *f);
+/* Permits as rounds wants them from now on: grants[node * n_shards + shard]. One that is taken back counts as
+ * held until the agent confirmed a directive without it, or it ran out. */
+void fleet_permits(struct fleet *f, const bool *grants);
 /* The document changed: sessions of nodes that are gone are closed. */
 void fleet_changed(struct fleet *f);
 size_t fleet_sessions(const struct fleet *f);

@@ -7,6 +7,8 @@
 #include "controller/cluster.h"
 #include "proto/base/mono.h"
 
+struct meter;
+
 struct drain {
 	bool on;
 	char reason[TEXT_LEN], actor[NAME_LEN];
@@ -24,8 +26,10 @@ struct node_shard {
 	double in_bps, out_bps, pps, syn_rate; /* measured */
 	double lo[RES_N], hi[RES_N];           /* offered */
 	bool service_up;
-	bool permit;          /* held by the agent until permit_until */
+	bool grant;           /* a permit is wanted for it */
+	bool permit;          /* may be held by the agent, until permit_until at the latest */
 	mono_t permit_until;
+	uint64_t revoke_seq;  /* directive that took it back; 0: none */
 };
 
 struct node_live {
@@ -38,11 +42,12 @@ struct node_live {
 	double carried_bps;
 	double util;         /* hottest resource, load / capacity */
 	bool dropping;
-	int weight;          /* 1..100 as ordered */
+	int weight;          /* 1..100 as ordered or adopted; 0: not known yet */
 	struct drain drain;
 	struct node_shard *shards; /* n_shards */
 	uint64_t applied_seq, sent_seq;
 	char applied_error[TEXT_LEN];
+	struct meter *meter; /* counters -> rates */
 };
 
 struct site_live {
@@ -55,7 +60,8 @@ struct site_live {
 /* One (site, shard). */
 struct cell_live {
 	uint8_t base;    /* normal, or drain while drained */
-	uint8_t wanted;  /* ordered */
+	bool ordered;    /* we have said what we want here; until then nothing is sent: observe touches nothing */
+	uint8_t wanted;  /* what was ordered */
 	uint8_t grade;   /* the weakest any announcing node really has; withdrawn when none announces */
 	bool announced;
 	mono_t changed_at;

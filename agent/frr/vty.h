@@ -20,9 +20,10 @@ typedef void (*vty_reply_fn)(int err, int status, const char *text, size_t len, 
 
 struct vty;
 struct vty_ops {
-	void (*up)(void *arg);                    /* connected and enabled: every time */
-	void (*down)(const char *why, void *arg); /* once per loss, and once when the first attempt fails;
-						   * why says what to do (no such path, permission, group frrvty) */
+	void (*up)(void *arg); /* connected and enabled: every time */
+	void (*down)(const char *why,
+		     void *arg); /* once per loss, and once when the first attempt fails;
+				  * why says what to do (no such path, permission, group frrvty) */
 };
 
 struct vty *vty_new(uv_loop_t *loop, const char *path, const struct vty_ops *ops, void *arg);

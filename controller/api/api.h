@@ -11,5 +11,8 @@ struct api_cfg {
 };
 struct api;
 int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why);
+/* The loop must run once more to free the handles. */
 void api_free(struct api *a);
+/* The port it listens on, also when cfg asked for port 0. */
+uint16_t api_port(const struct api *a);
 #endif

@@ -36,4 +36,6 @@ void link_close(struct link *l, const char *why);
 const char *link_peer(const struct link *l);     /* certificate name; "" before UP */
 const char *link_addr(const struct link *l);     /* remote ADDRESS:PORT */
 void link_set_arg(struct link *l, void *arg);
+/* Other times than LINK_HANDSHAKE_MS and LINK_IDLE_MS, counted from now; 0 keeps one as it is. For tests. */
+void link_set_timeouts(struct link *l, uint64_t handshake_ms, uint64_t idle_ms);
 #endif

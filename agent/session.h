@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The agent's side of the conversation with the controller.
+ * States: WAIT (backing off) -> CONNECTING -> GREETED (Hello sent) -> ACTIVE (Welcome) -> WAIT.
+ * Timers: reconnect 200 ms doubling to 5 s with jitter; reports every report_interval_ms; a ping every 3 s.
+ * Losing the controller changes nothing by itself: the owner keeps its last directive. */
+#ifndef AGENT_SESSION_H
+#define AGENT_SESSION_H
+#include "agent/config.h"
+#include "proto/wire/link.h"
+
+struct session;
+struct session_ops {
+	/* fill hello's boot_id, last_epoch, prefixes (heap, freed by the session) */
+	void (*hello)(struct msg_hello *h, void *arg);
+	/* fill the report; the session sets seq and frees its arrays */
+	void (*report)(struct msg_report *r, void *arg);
+	/* d is the session's */
+	void (*directive)(const struct msg_directive *d, void *arg);
+	void (*state)(bool active, const char *why, void *arg);
+};
+
+struct session *session_new(uv_loop_t *loop, const struct agent_config *cfg, struct tls_creds *creds,
+			    const struct session_ops *ops, void *arg);
+/* A report out of turn: something changed. */
+void session_report_now(struct session *s);
+/* Sent when active, dropped otherwise. */
+void session_send(struct session *s, const struct msg *m);
+bool session_is_active(const struct session *s);
+void session_free(struct session *s);
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the resources share: the API's own state and the handlers' names for the route table. */
+#ifndef API_API_INT_H
+#define API_API_INT_H
+#include "controller/api/api.h"
+#include "controller/api/auth.h"
+#include "controller/api/http.h"
+#include "controller/api/problem.h"
+#include "controller/api/view.h"
+
+struct hub; /* res_events.c: the SSE listeners */
+
+enum { API_2XX, API_4XX, API_5XX, API_CLASSES };
+
+struct api {
+	struct controller *c;
+	struct http *http;
+	struct auth *auth;
+	struct hub *hub;
+	uint64_t answers[API_CLASSES], refused; /* refused: 401 and 403 */
+};
+
+typedef struct response res_fn(struct api *a, const struct request *req);
+res_fn res_cluster_get, res_cluster_put;
+res_fn res_sites_list, res_sites_get, res_sites_drain, res_sites_undrain;
+res_fn res_nodes_list, res_nodes_get, res_nodes_drain, res_nodes_undrain;
+res_fn res_services_list, res_services_get, res_shards_list, res_shards_get;
+res_fn res_mode_get, res_mode_put;
+res_fn res_events_get, res_plan_get, res_status_get;
+res_fn metrics_get, health_live, health_ready, openapi_get;
+
+/* The op's own words as a problem, or done() when it went well. */
+struct response op_reply(struct op_result r, json_t *done);
+struct response op_drain(struct api *a, const struct request *req, enum drain_kind kind);
+struct response op_undrain(struct api *a, const struct request *req, enum drain_kind kind);
+
+struct hub *hub_new(struct api *a);
+void hub_free(struct hub *h);
+size_t hub_listeners(const struct hub *h);
+#endif

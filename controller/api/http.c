@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libmicrohttpd inside libuv: its epoll descriptor is a uv_poll_t, its next deadline a uv_timer_t. Owns the
+ * daemon, the list of connections and the streams.
+ * A connection: OPEN -> (headers) CHECKED -> (body) HANDLED -> answered -> OPEN again, or closed.
+ * CHECKED may already hold the answer (404, 401, ...): the body is then read and dropped, so that the client
+ * gets to see the answer and not a reset. A stream is RUNNING or SUSPENDED (its read said 0); stream_wake leads
+ * back to RUNNING.
+ * Timers: MHD's own (idle connections), and one that ends connections which dribble past their deadline. */
+#include "controller/api/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "controller/api/problem.h"
+#include "proto/base/addr.h"
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/mono.h"
+
+#define SWEEP_MS       1000
+#define CONN_MEMORY    (32 * 1024) /* MHD's pool per connection: also bounds the headers */
+#define PEM_MAX	       (256 * 1024)
+#define STREAM_BLOCK   4096
+#define BODY_DROP_MAX  (2 * HTTP_BODY_MAX) /* of a body nobody wants, before the connection is cut */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+struct conn {
+	struct conn *prev, *next;
+	struct MHD_Connection *mhd;
+	mono_t deadline;
+	bool streaming;
+};
+
+struct stream {
+	struct stream *prev, *next;
+	struct http *http;
+	struct MHD_Connection *mhd;
+	const struct stream_ops *ops;
+	void *arg;
+	bool opened, suspended, ended;
+};
+
+/* One request, from its headers to its end. */
+struct exchange {
+	struct http *http;
+	struct request req;
+	struct buf body;
+	size_t dropped;
+	bool answered_early;
+	struct response early;
+};
+
+struct http {
+	uv_loop_t *loop;
+	struct MHD_Daemon *daemon;
+	const struct http_ops *ops;
+	void *arg;
+	uv_poll_t poll;
+	uv_timer_t timer, sweep;
+	int handles; /* not closed yet */
+	struct conn *conns;
+	struct stream *streams;
+	char log[TEXT_LEN]; /* the last thing MHD complained about */
+};
+
+const char *request_query(const struct request *req, const char *key)
+{
+	for (size_t i = 0; i < req->n_query; i++)
+		if (strcmp(req->query[i].key, key) == 0)
+			return req->query[i].value;
+	return NULL;
+}
+
+/* -- loop --------------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *t);
+
+static void run(struct http *h)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	MHD_run(h->daemon);
+	if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
+		uv_timer_start(&h->timer, on_timer, ms, 0);
+	else
+		uv_timer_stop(&h->timer);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	run(t->data);
+}
+
+static void on_poll(uv_poll_t *p, int status, int events)
+{
+	(void)status;
+	(void)events;
+	run(p->data);
+}
+
+/* MHD's timeout only knows silence; a client that sends one byte now and then needs this. */
+static void on_sweep(uv_timer_t *t)
+{
+	struct http *h = t->data;
+	mono_t now = mono_now();
+
+	for (struct conn *c = h->conns; c; c = c->next) {
+		if (c->streaming || mono_diff_ms(c->deadline, now) < 0)
+			continue;
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+		if (info)
+			shutdown(info->connect_fd, SHUT_RDWR);
+		c->deadline = mono_add_ms(now, HTTP_DEADLINE_MS);
+	}
+}
+
+/* -- connections -------------------------------------------------------------------------------------- */
+
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = arg;
+	struct conn *c = *ctx;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		c = xcalloc(1, sizeof(*c));
+		c->mhd = mhd;
+		c->deadline = mono_add_ms(mono_now(), HTTP_DEADLINE_MS);
+		c->next = h->conns;
+		if (c->next)
+			c->next->prev = c;
+		h->conns = c;
+		*ctx = c;
+	} else if (c) {
+		if (c->next)
+			c->next->prev = c->prev;
+		*(c->prev ? &c->prev->next : &h->conns) = c->next;
+		free(c);
+		*ctx = NULL;
+	}
+}
+
+static struct conn *conn_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void on_completed(void *arg, struct MHD_Connection *mhd, void **ctx,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct exchange *x = *ctx;
+	struct conn *c = conn_of(mhd);
+
+	(void)arg;
+	(void)code;
+	if (c) {
+		c->streaming = false;
+		c->deadline = mono_add_ms(mono_now(), HTTP_DEADLINE_MS);
+	}
+	if (!x)
+		return;
+	if (x->answered_early)
+		free(x->early.body);
+	buf_done(&x->body);
+	free(x);
+	*ctx = NULL;
+}
+
+/* -- streams ------------------------------------------------------------------------------------------ */
+
+void stream_wake(struct stream *st)
+{
+	if (!st->suspended)
+		return;
+	st->suspended = false;
+	MHD_resume_connection(st->mhd);
+}
+
+static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
+{
+	struct stream *st = arg;
+
+	(void)pos;
+	if (st->ended)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (!st->opened) {
+		st->opened = true;
+		st->ops->open(st->arg, st);
+	}
+	ssize_t n = st->ops->read(st->arg, buf, max);
+	if (n < 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n == 0) {
+		st->suspended = true;
+		MHD_suspend_connection(st->mhd);
+	}
+	return n;
+}
+
+static void stream_free(void *arg)
+{
+	struct stream *st = arg;
+
+	if (st->next)
+		st->next->prev = st->prev;
+	*(st->prev ? &st->prev->next : &st->http->streams) = st->next;
+	st->ops->close(st->arg);
+	free(st);
+}
+
+static struct MHD_Response *stream_response(struct http *h, struct MHD_Connection *mhd, struct response *r)
+{
+	struct stream *st = xcalloc(1, sizeof(*st));
+	struct conn *c = conn_of(mhd);
+
+	*st = (struct stream){
+		.next = h->streams, .http = h, .mhd = mhd, .ops = r->stream, .arg = r->stream_arg
+	};
+	if (st->next)
+		st->next->prev = st;
+	h->streams = st;
+	if (c)
+		c->streaming = true;
+	struct MHD_Response *out = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read,
+								     st, stream_free);
+	if (!out)
+		stream_free(st);
+	return out;
+}
+
+/* -- requests and responses --------------------------------------------------------------------------- */
+
+static struct MHD_Response *plain_response(struct response *r)
+{
+	struct MHD_Response *out;
+
+	if (!r->body)
+		return MHD_create_response_from_buffer(
+			r->static_body ? r->len : 0, (void *)(uintptr_t)(r->static_body ? r->static_body : ""),
+			MHD_RESPMEM_PERSISTENT);
+	out = MHD_create_response_from_buffer(r->len, r->body, MHD_RESPMEM_MUST_FREE);
+	if (!out)
+		free(r->body);
+	r->body = NULL;
+	return out;
+}
+
+static enum MHD_Result answer(struct http *h, struct MHD_Connection *mhd, struct response r)
+{
+	struct MHD_Response *out = r.stream ? stream_response(h, mhd, &r) : plain_response(&r);
+
+	if (!out)
+		return MHD_NO;
+	if (r.type)
+		MHD_add_response_header(out, MHD_HTTP_HEADER_CONTENT_TYPE, r.type);
+	if (r.etag[0])
+		MHD_add_response_header(out, MHD_HTTP_HEADER_ETAG, r.etag);
+	if (r.allow[0])
+		MHD_add_response_header(out, MHD_HTTP_HEADER_ALLOW, r.allow);
+	if (r.challenge)
+		MHD_add_response_header(out, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"sluice\"");
+	MHD_add_response_header(out, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	MHD_add_response_header(out, "X-Content-Type-Options", "nosniff");
+	enum MHD_Result ok = MHD_queue_response(mhd, (unsigned)r.status, out);
+	MHD_destroy_response(out);
+	return ok;
+}
+
+static enum MHD_Result add_query(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct request *req = arg;
+
+	(void)kind;
+	if (req->n_query == HTTP_QUERY_MAX)
+		return MHD_NO;
+	req->query[req->n_query++] = (struct http_query){ key, value ? value : "" };
+	return MHD_YES;
+}
+
+static void read_headers(struct exchange *x, struct MHD_Connection *mhd)
+{
+	static const char *const names[HDR_N] = {
+		[HDR_AUTHORIZATION] = "Authorization",
+		[HDR_IF_MATCH] = "If-Match",
+		[HDR_ACCEPT] = "Accept",
+		[HDR_LAST_EVENT_ID] = "Last-Event-ID",
+	};
+
+	MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_query, &x->req);
+	for (int i = 0; i < HDR_N; i++)
+		x->req.header[i] = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, names[i]);
+}
+
+static bool declared_too_big(struct MHD_Connection *mhd)
+{
+	const char *s = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return s && strtoull(s, NULL, 10) > HTTP_BODY_MAX;
+}
+
+static struct response too_big(void)
+{
+	return problem(413, "The body is larger than %d bytes.", HTTP_BODY_MAX);
+}
+
+/* First call of a request: only the headers are here. */
+static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const char *url, const char *method,
+			     void **ctx)
+{
+	struct exchange *x = xcalloc(1, sizeof(*x));
+
+	*ctx = x;
+	x->http = h;
+	x->body.max = HTTP_BODY_MAX;
+	x->req.method = strcmp(method, "HEAD") == 0 ? "GET" : method;
+	x->req.path = url;
+	read_headers(x, mhd);
+	x->answered_early = !h->ops->check(&x->req, &x->early, h->arg);
+	if (!declared_too_big(mhd))
+		return MHD_YES;
+	/* not worth reading: answered now, and MHD closes the connection after it */
+	struct response r = x->answered_early ? x->early : too_big();
+	x->answered_early = false;
+	return answer(h, mhd, r);
+}
+
+static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *len)
+{
+	if (!x->answered_early && buf_add(&x->body, data, *len) != 0) {
+		x->answered_early = true;
+		x->early = too_big();
+	}
+	if (x->answered_early) {
+		buf_done(&x->body);
+		x->dropped += *len;
+	}
+	*len = 0;
+	return x->dropped > BODY_DROP_MAX ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
+				  const char *version, const char *data, size_t *len, void **ctx)
+{
+	struct http *h = arg;
+	struct exchange *x = *ctx;
+
+	(void)version;
+	if (!x)
+		return begin(h, mhd, url, method, ctx);
+	if (*len)
+		return take_body(x, data, len);
+	if (x->answered_early) {
+		struct response r = x->early;
+		x->answered_early = false;
+		return answer(h, mhd, r);
+	}
+	x->req.body = x->body.data ? x->body.data : "";
+	x->req.body_len = x->body.len;
+	return answer(h, mhd, h->ops->handle(&x->req, h->arg));
+}
+
+/* -- start and end ------------------------------------------------------------------------------------ */
+
+static void on_mhd_log(void *arg, const char *fmt, va_list ap)
+{
+	struct http *h = arg;
+
+	vsnprintf(h->log, sizeof(h->log), fmt, ap);
+	h->log[strcspn(h->log, "\n")] = 0;
+	log_debug("http: %s", h->log);
+}
+
+static int read_pem(const char *path, struct buf *out, char *ret_why)
+{
+	char block[4096];
+	size_t n;
+	auto_fclose FILE *f = fopen(path, "re");
+
+	out->max = PEM_MAX;
+	if (!f) {
+		snprintf(ret_why, TEXT_LEN, "%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	while ((n = fread(block, 1, sizeof(block), f)) > 0)
+		if (buf_add(out, block, n) != 0)
+			break;
+	if (ferror(f) || !feof(f) || !out->len) {
+		snprintf(ret_why, TEXT_LEN, "%s: not a PEM file", path);
+		return ERR_CERT;
+	}
+	return 0;
+}
+
+static int listen_on(const struct sockaddr *sa, char *ret_why)
+{
+	char where[80];
+	int one = 1, err;
+	socklen_t len = sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, sa, len) == 0 && listen(fd, 1024) == 0)
+			return fd;
+	}
+	err = errno;
+	snprintf(ret_why, TEXT_LEN, "cannot listen for HTTPS on %s: %s", endpoint_str(sa, where, sizeof(where)),
+		 strerror(err));
+	if (fd >= 0)
+		close(fd);
+	return -err;
+}
+
+static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_why)
+{
+	auto_buf cert = { 0 }, key = { 0 };
+	int r = read_pem(cfg->cert, &cert, ret_why);
+
+	if (r == 0)
+		r = read_pem(cfg->key, &key, ret_why);
+	if (r != 0)
+		return r;
+	int fd = listen_on(cfg->listen, ret_why);
+	if (fd < 0)
+		return fd;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	h->daemon = MHD_start_daemon(
+		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_MEM_CERT, cert.data, MHD_OPTION_HTTPS_MEM_KEY,
+		key.data, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_END);
+	if (h->daemon)
+		return 0;
+	close(fd);
+	snprintf(ret_why, TEXT_LEN, "HTTPS does not start with %s and %s: %s", cfg->cert, cfg->key,
+		 h->log[0] ? h->log : "reason unknown");
+	return ERR_TLS;
+}
+
+int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops *ops, void *arg,
+	     struct http **ret_http, char *ret_why)
+{
+	struct http *h = xcalloc(1, sizeof(*h));
+
+	h->loop = loop;
+	h->ops = ops;
+	h->arg = arg;
+	int r = start_daemon(h, cfg, ret_why);
+	if (r != 0) {
+		free(h);
+		return r;
+	}
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	uv_poll_init(loop, &h->poll, info->epoll_fd);
+	uv_timer_init(loop, &h->timer);
+	uv_timer_init(loop, &h->sweep);
+	h->poll.data = h->timer.data = h->sweep.data = h;
+	h->handles = 3;
+	uv_poll_start(&h->poll, UV_READABLE, on_poll);
+	uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+	*ret_http = h;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct http *h = handle->data;
+
+	if (--h->handles == 0)
+		free(h);
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	uv_close((uv_handle_t *)&h->poll, on_closed);
+	uv_close((uv_handle_t *)&h->timer, on_closed);
+	uv_close((uv_handle_t *)&h->sweep, on_closed);
+	for (struct stream *st = h->streams; st; st = st->next) {
+		st->ended = true;
+		stream_wake(st);
+	}
+	MHD_stop_daemon(h->daemon); /* panics on suspended connections: all were woken */
+}
+
+uint16_t http_port(const struct http *h)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+
+	if (!info || getsockname(info->listen_fd, (struct sockaddr *)&ss, &len) != 0)
+		return 0;
+	return ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port :
+						((struct sockaddr_in *)&ss)->sin_port);
+}
+
+unsigned http_connections(const struct http *h)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * HTTPS as the resources see it: a request in, a response out, and streams for what never ends. http.c is the
+ * only file that sees libmicrohttpd. Everything runs on the loop's thread.
+ * Limits: HTTP_* below; a request must be complete, and its answer taken, within HTTP_DEADLINE_MS. */
+#ifndef API_HTTP_H
+#define API_HTTP_H
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "controller/api/auth.h"
+
+#define HTTP_BODY_MAX	 (1024 * 1024)
+#define HTTP_CONNS_MAX	 2048
+#define HTTP_IDLE_S	 15
+#define HTTP_DEADLINE_MS 30000
+#define HTTP_QUERY_MAX	 16
+#define HTTP_PARAMS_MAX	 2
+
+enum http_header {
+	HDR_AUTHORIZATION,
+	HDR_IF_MATCH,
+	HDR_ACCEPT,
+	HDR_LAST_EVENT_ID,
+	HDR_N
+};
+
+struct http_query {
+	const char *key, *value; /* value "" when there was none */
+};
+
+/* Valid during the call only. */
+struct request {
+	const char *method, *path; /* HEAD arrives as GET; path is percent-decoded */
+	struct http_query query[HTTP_QUERY_MAX];
+	size_t n_query;
+	const char *header[HDR_N]; /* NULL when absent */
+	const char *body;	   /* NUL-terminated; "" when there was none */
+	size_t body_len;
+	/* set by routes.c */
+	char params[HTTP_PARAMS_MAX][128]; /* the {…} parts of the route, in order */
+	char actor[NAME_LEN];		   /* name of the token; "" on open routes */
+	enum role role;
+};
+/* The value, or NULL. */
+const char *request_query(const struct request *req, const char *key);
+
+struct stream;
+struct stream_ops {
+	/* Before the first read; st is what stream_wake wants. */
+	void (*open)(void *arg, struct stream *st);
+	/* > 0: bytes put into buf; 0: nothing now, stream_wake tells when; < 0: the end. */
+	ssize_t (*read)(void *arg, char *buf, size_t max);
+	/* Last call, exactly once, also when open was never called. */
+	void (*close)(void *arg);
+};
+void stream_wake(struct stream *st);
+
+struct response {
+	int status;
+	const char *type;	 /* static storage */
+	char *body;		 /* heap, taken over; NULL: none */
+	const char *static_body; /* used when body is NULL */
+	size_t len;
+	char etag[24];
+	char allow[64];
+	bool challenge; /* WWW-Authenticate */
+	const struct stream_ops *stream; /* instead of a body */
+	void *stream_arg;
+};
+
+struct http_ops {
+	/* Headers are here, the body is not. false: *ret_response is the answer and the body is thrown away. */
+	bool (*check)(struct request *req, struct response *ret_response, void *arg);
+	/* The whole request. */
+	struct response (*handle)(struct request *req, void *arg);
+};
+
+struct http_cfg {
+	const struct sockaddr *listen;
+	const char *cert, *key; /* PEM files */
+};
+struct http;
+int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops *ops, void *arg,
+	     struct http **ret_http, char *ret_why);
+/* Ends every stream. The loop must run once more to free the handles. */
+void http_free(struct http *h);
+uint16_t http_port(const struct http *h);
+unsigned http_connections(const struct http *h);
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * /v1/events: a list, or with Accept: text/event-stream a stream (Server-Sent Events, HTML standard 9.2).
+ * Owns the hub: one listener of events.h for all streams, and the heartbeat that keeps proxies and dead
+ * connections honest.
+ * A stream: REPLAY (rows of the store after Last-Event-ID, in batches) -> LIVE (told by the hub) -> closed.
+ * In REPLAY the hub's news are skipped, because the store has them too. A reader that falls behind by more than
+ * STREAM_BACKLOG_MAX is cut off; it comes back with Last-Event-ID. */
+#include <string.h>
+#include <uv.h>
+
+#include "controller/api/api_int.h"
+
+#define LIST_DEFAULT	   100
+#define LIST_MAX	   1000
+#define REPLAY_BATCH	   100
+#define STREAMS_MAX	   1500
+#define STREAM_BACKLOG_MAX (1024 * 1024)
+#define HEARTBEAT_MS	   10000
+#define KINDS_LEN	   256
+
+struct sub {
+	struct sub *prev, *next;
+	struct hub *hub;
+	struct stream *stream; /* NULL before the first read */
+	char kinds[KINDS_LEN]; /* comma separated; "" is all */
+	uint64_t cursor;       /* the last id it has seen or skipped */
+	bool live, overrun;
+	struct buf out;
+};
+
+struct hub {
+	struct api *a;
+	void *listening;
+	uv_timer_t heartbeat;
+	struct sub *subs;
+	size_t n;
+};
+
+/* "node" takes "node.up" too. */
+static bool kind_wanted(const char *kinds, const char *kind)
+{
+	if (!*kinds)
+		return true;
+	for (const char *s = kinds;; s++) {
+		size_t n = strcspn(s, ",");
+		if (n && strncmp(s, kind, n) == 0 && (kind[n] == 0 || kind[n] == '.'))
+			return true;
+		s += n;
+		if (!*s)
+			return false;
+	}
+}
+
+/* -- the list ----------------------------------------------------------------------------------------- */
+
+struct listing {
+	const char *kinds;
+	json_t *list;
+	size_t limit;
+	uint64_t last, to; /* last: id of the last row looked at; rows after to are left alone */
+};
+
+static int list_row(const struct store_event *ev, void *arg)
+{
+	struct listing *l = arg;
+
+	if (ev->id > l->to || json_array_size(l->list) == l->limit)
+		return 1;
+	l->last = ev->id;
+	if (kind_wanted(l->kinds, ev->kind))
+		json_array_append_new(l->list, events_json(ev));
+	return 0;
+}
+
+static int list_forward(struct api *a, struct listing *l, uint64_t after)
+{
+	l->to = UINT64_MAX;
+	l->last = after;
+	return store_events(a->c->store, after, STORE_EVENTS_KEPT, list_row, l);
+}
+
+/* The newest ones: windows from the end backwards until there are enough. */
+static int list_newest(struct api *a, struct listing *l)
+{
+	size_t limit = l->limit;
+	uint64_t end = store_last_event(a->c->store), to = end;
+	uint64_t oldest = end > STORE_EVENTS_KEPT ? end - STORE_EVENTS_KEPT : 0;
+
+	l->limit = SIZE_MAX;
+	while (to > oldest && json_array_size(l->list) < limit) {
+		uint64_t from = to - oldest > LIST_MAX ? to - LIST_MAX : oldest;
+		json_t *later = l->list;
+		l->list = json_array();
+		l->to = to;
+		int r = store_events(a->c->store, from, LIST_MAX, list_row, l);
+		json_array_extend(l->list, later);
+		json_decref(later);
+		if (r != 0)
+			return r;
+		to = from;
+	}
+	while (json_array_size(l->list) > limit)
+		json_array_remove(l->list, 0);
+	l->last = end;
+	return 0;
+}
+
+static struct response list(struct api *a, const struct request *req, const char *kinds)
+{
+	uint64_t after, limit;
+	struct response error;
+
+	if (!view_query_uint(req, "limit", LIST_DEFAULT, LIST_MAX, &limit, &error) ||
+	    !view_query_uint(req, "after", 0, UINT64_MAX, &after, &error))
+		return error;
+	struct listing l = { .kinds = kinds, .list = json_array(), .limit = limit ? (size_t)limit : 1 };
+	int r = request_query(req, "after") ? list_forward(a, &l, after) : list_newest(a, &l);
+	if (r != 0) {
+		json_decref(l.list);
+		return problem(503, "The store does not answer: %s.", store_why(a->c->store));
+	}
+	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)l.last, "last",
+					 (json_int_t)store_last_event(a->c->store)));
+}
+
+/* -- the stream --------------------------------------------------------------------------------------- */
+
+static void format(const struct store_event *ev, struct buf *out)
+{
+	json_auto_t *j = events_json(ev);
+	auto_free char *text = json_dumps(j, JSON_COMPACT);
+
+	/* an event the store did not take has no id to come back with */
+	if (ev->id)
+		buf_addf(out, "id: %llu\n", (unsigned long long)ev->id);
+	buf_addf(out, "event: %s\ndata: %s\n\n", ev->kind, text ? text : "{}");
+}
+
+static void sub_add(struct sub *s, const struct buf *text)
+{
+	if (buf_add(&s->out, text->data, text->len) != 0)
+		s->overrun = true;
+	if (s->stream)
+		stream_wake(s->stream);
+}
+
+static void on_event(const struct store_event *ev, void *arg)
+{
+	struct hub *h = arg;
+	auto_buf text = { 0 };
+
+	for (struct sub *s = h->subs; s; s = s->next) {
+		if (!s->live || (ev->id && ev->id <= s->cursor))
+			continue;
+		if (ev->id)
+			s->cursor = ev->id;
+		if (!kind_wanted(s->kinds, ev->kind))
+			continue;
+		if (!text.len)
+			format(ev, &text);
+		sub_add(s, &text);
+	}
+}
+
+static void on_heartbeat(uv_timer_t *t)
+{
+	static char beat[] = ": heartbeat\n\n";
+	const struct buf text = { .data = beat, .len = sizeof(beat) - 1 };
+	struct hub *h = t->data;
+
+	for (struct sub *s = h->subs; s; s = s->next)
+		sub_add(s, &text);
+}
+
+static int replay_row(const struct store_event *ev, void *arg)
+{
+	struct sub *s = arg;
+
+	/* ids have no gaps: what is missing here was dropped for age */
+	if (ev->id > s->cursor + 1)
+		buf_addf(&s->out, "event: gap\ndata: {\"from\":%llu,\"to\":%llu}\n\n",
+			 (unsigned long long)s->cursor + 1, (unsigned long long)ev->id - 1);
+	s->cursor = ev->id;
+	if (kind_wanted(s->kinds, ev->kind))
+		format(ev, &s->out);
+	return 0;
+}
+
+/* One more batch; when the store has no more, the hub takes over in the same turn of the loop. */
+static bool replay(struct sub *s)
+{
+	struct store *store = s->hub->a->c->store;
+
+	while (!s->live && !s->out.len) {
+		if (s->cursor >= store_last_event(store))
+			s->live = true;
+		else if (store_events(store, s->cursor, REPLAY_BATCH, replay_row, s) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void sub_open(void *arg, struct stream *st)
+{
+	struct sub *s = arg;
+
+	s->stream = st;
+}
+
+static ssize_t sub_read(void *arg, char *buf, size_t max)
+{
+	struct sub *s = arg;
+
+	if (s->overrun || (!s->live && !replay(s)))
+		return -1;
+	size_t n = s->out.len < max ? s->out.len : max;
+	if (!n)
+		return 0;
+	memcpy(buf, s->out.data, n);
+	buf_drop(&s->out, n);
+	return (ssize_t)n;
+}
+
+static void sub_close(void *arg)
+{
+	struct sub *s = arg;
+
+	if (s->next)
+		s->next->prev = s->prev;
+	*(s->prev ? &s->prev->next : &s->hub->subs) = s->next;
+	s->hub->n--;
+	buf_done(&s->out);
+	free(s);
+}
+
+static const struct stream_ops sub_ops = { .open = sub_open, .read = sub_read, .close = sub_close };
+
+static struct response stream(struct api *a, const char *kinds, uint64_t after)
+{
+	struct hub *h = a->hub;
+	struct sub *s;
+
+	if (h->n >= STREAMS_MAX)
+		return problem(503, "There are %zu event streams already; try again later.", h->n);
+	s = xcalloc(1, sizeof(*s));
+	s->hub = h;
+	s->out.max = STREAM_BACKLOG_MAX;
+	s->cursor = after;
+	snprintf(s->kinds, sizeof(s->kinds), "%s", kinds);
+	buf_adds(&s->out, "retry: 2000\n\n");
+	s->next = h->subs;
+	if (s->next)
+		s->next->prev = s;
+	h->subs = s;
+	h->n++;
+	return (struct response){
+		.status = 200, .type = "text/event-stream", .stream = &sub_ops, .stream_arg = s
+	};
+}
+
+/* Last-Event-ID wins over ?after=: it is what a reconnecting client adds by itself. */
+static struct response start_stream(struct api *a, const struct request *req, const char *kinds)
+{
+	uint64_t last = store_last_event(a->c->store), after;
+	struct request with_header = *req;
+	struct response error;
+
+	if (req->header[HDR_LAST_EVENT_ID]) {
+		with_header.query[0] = (struct http_query){ "after", req->header[HDR_LAST_EVENT_ID] };
+		with_header.n_query = 1;
+	}
+	if (!view_query_uint(&with_header, "after", last, last, &after, &error))
+		return error;
+	return stream(a, kinds, after);
+}
+
+struct response res_events_get(struct api *a, const struct request *req)
+{
+	const char *kinds = request_query(req, "kind"), *accept = req->header[HDR_ACCEPT];
+
+	if (kinds && strlen(kinds) >= KINDS_LEN)
+		return problem(400, "?kind= is longer than %d bytes.", KINDS_LEN - 1);
+	if (accept && strstr(accept, "text/event-stream"))
+		return start_stream(a, req, kinds ? kinds : "");
+	return list(a, req, kinds ? kinds : "");
+}
+
+/* -- the hub ------------------------------------------------------------------------------------------ */
+
+struct hub *hub_new(struct api *a)
+{
+	struct hub *h = xcalloc(1, sizeof(*h));
+
+	h->a = a;
+	h->listening = events_listen(a->c->events, on_event, h);
+	uv_timer_init(a->c->loop, &h->heartbeat);
+	h->heartbeat.data = h;
+	uv_timer_start(&h->heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+	return h;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void hub_free(struct hub *h)
+{
+	if (!h)
+		return;
+	events_ignore(h->a->c->events, h->listening);
+	uv_close((uv_handle_t *)&h->heartbeat, on_closed);
+}
+
+size_t hub_listeners(const struct hub *h)
+{
+	return h->n;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * /v1/services and /v1/shards: what clients use, and per site how strongly it is announced. */
+#include <string.h>
+
+#include "controller/api/api_int.h"
+
+#define CELLS_PER_PAGE 20000 /* a page ends early rather than grow without bound */
+
+static size_t announced_sites(const struct model *m, size_t shard)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		n += model_cell(m, i, shard)->announced;
+	return n;
+}
+
+static json_t *prefixes_json(const struct cl_shard *s)
+{
+	char text[PREFIX_STRLEN];
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n_prefixes; i++)
+		json_array_append_new(list, json_string(prefix_str(&s->prefixes[i], text)));
+	return list;
+}
+
+static json_t *shard_json(const struct model *m, size_t k, mono_t now)
+{
+	const struct cl_shard *s = &m->cl->shards[k];
+	const struct cl_service *svc = &m->cl->services[s->service];
+	json_t *sites = json_array();
+
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		json_array_append_new(sites, view_cell(m, i, k, VIEW_SITE, now));
+	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:o}", "name", s->name, "service", svc->name, "prefixes",
+			 prefixes_json(s), "min_sites", (int)svc->min_sites, "announced_sites",
+			 (int)announced_sites(m, k), "sites", sites);
+}
+
+struct response res_shards_list(struct api *a, const struct request *req)
+{
+	const struct model *m = &a->c->model;
+	mono_t now = mono_now();
+	size_t cells = 0;
+	struct view_page page;
+	struct response error;
+
+	if (!view_page(req, m->cl, cluster_shard, &page, &error))
+		return error;
+	json_t *list = json_array();
+	size_t k = page.from;
+	for (; k < m->cl->n_shards && json_array_size(list) < page.limit && cells < CELLS_PER_PAGE; k++) {
+		json_array_append_new(list, shard_json(m, k, now));
+		cells += m->cl->n_sites;
+	}
+	return view_reply(200, json_pack("{s:o, s:s?}", "shards", list, "next",
+					 k > 0 && k < m->cl->n_shards ? m->cl->shards[k - 1].name : NULL));
+}
+
+struct response res_shards_get(struct api *a, const struct request *req)
+{
+	const struct model *m = &a->c->model;
+	ssize_t k = cluster_shard(m->cl, req->params[0]);
+
+	if (k < 0)
+		return problem(404, "There is no shard \"%s\" in the cluster document.", req->params[0]);
+	return view_reply(200, shard_json(m, (size_t)k, mono_now()));
+}
+
+/* announced_sites: of its thinnest shard */
+static json_t *service_json(const struct model *m, size_t i)
+{
+	const struct cl_service *s = &m->cl->services[i];
+	json_t *shards = json_array();
+	size_t fewest = m->cl->n_sites;
+
+	for (size_t k = 0; k < m->cl->n_shards; k++) {
+		if (m->cl->shards[k].service != i)
+			continue;
+		size_t n = announced_sites(m, k);
+		fewest = n < fewest ? n : fewest;
+		json_array_append_new(shards, json_string(m->cl->shards[k].name));
+	}
+	return json_pack("{s:s, s:i, s:i, s:o}", "name", s->name, "min_sites", (int)s->min_sites,
+			 "announced_sites", (int)fewest, "shards", shards);
+}
+
+struct response res_services_list(struct api *a, const struct request *req)
+{
+	const struct model *m = &a->c->model;
+	json_t *list = json_array();
+
+	(void)req;
+	for (size_t i = 0; i < m->cl->n_services; i++)
+		json_array_append_new(list, service_json(m, i));
+	return view_reply(200, json_pack("{s:o}", "services", list));
+}
+
+struct response res_services_get(struct api *a, const struct request *req)
+{
+	const struct model *m = &a->c->model;
+
+	for (size_t i = 0; i < m->cl->n_services; i++)
+		if (strcmp(m->cl->services[i].name, req->params[0]) == 0)
+			return view_reply(200, service_json(m, i));
+	return problem(404, "There is no service \"%s\" in the cluster document.", req->params[0]);
+}

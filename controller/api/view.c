@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Model to JSON. Stateless; reads the model, never changes it. */
+#include "controller/api/view.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "controller/api/problem.h"
+
+/* 15 digits: what people typed comes back as they typed it */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
+struct response view_reply(int status, json_t *j)
+{
+	char *body = json_dumps(j, DUMP_FLAGS);
+
+	json_decref(j);
+	if (!body)
+		return (struct response){ .status = 500 };
+	return (struct response){
+		.status = status, .type = "application/json", .body = body, .len = strlen(body)
+	};
+}
+
+static bool key_allowed(const char *key, const char *const *allowed)
+{
+	for (; *allowed; allowed++)
+		if (strcmp(*allowed, key) == 0)
+			return true;
+	return false;
+}
+
+bool view_body(const struct request *req, const char *const *allowed, json_t **ret_body,
+	       struct response *ret_error)
+{
+	json_error_t e;
+	const char *key;
+	json_t *v;
+	json_auto_t *j = req->body_len ? json_loadb(req->body, req->body_len, JSON_REJECT_DUPLICATES, &e) :
+					 json_object();
+
+	if (!j) {
+		*ret_error = problem(400, "The body is not JSON: line %d, column %d: %s.", e.line, e.column,
+				     e.text);
+		return false;
+	}
+	if (!json_is_object(j)) {
+		*ret_error = problem(400, "The body must be a JSON object.");
+		return false;
+	}
+	json_object_foreach(j, key, v) {
+		if (!allowed || key_allowed(key, allowed))
+			continue;
+		*ret_error = problem(400, "Unknown key \"%.64s\" in the body.", key);
+		return false;
+	}
+	*ret_body = json_incref(j);
+	return true;
+}
+
+bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max, uint64_t *ret_value,
+		     struct response *ret_error)
+{
+	const char *s = request_query(req, key);
+	uint64_t v = 0;
+
+	if (!s) {
+		*ret_value = def;
+		return true;
+	}
+	for (const char *p = s; *p || p == s; p++) {
+		if (*p < '0' || *p > '9' || v > (UINT64_MAX - 9) / 10) {
+			*ret_error = problem(400, "?%s= must be a whole number.", key);
+			return false;
+		}
+		v = v * 10 + (uint64_t)(*p - '0');
+	}
+	*ret_value = v < max ? v : max;
+	return true;
+}
+
+json_t *view_text(const char *s)
+{
+	json_t *j = json_string(s);
+
+	if (j)
+		return j;
+	/* text that was cut inside a character, or came from a peer */
+	auto_free char *ascii = xstrdup(s);
+	for (char *p = ascii; *p; p++)
+		if (*p & 0x80)
+			*p = '?';
+	return json_string(ascii);
+}
+
+json_t *view_age(mono_t at, mono_t now)
+{
+	if (!mono_is_set(at))
+		return json_null();
+	int64_t ms = mono_diff_ms(at, now);
+	return json_integer(ms > 0 ? ms : 0);
+}
+
+json_t *view_ratio(double x)
+{
+	return isfinite(x) && fabs(x) < 1e12 ? json_real(round(x * 1e4) / 1e4) : json_null();
+}
+
+json_t *view_count(double x)
+{
+	return isfinite(x) && fabs(x) < 9e18 ? json_integer((json_int_t)llround(x)) : json_null();
+}
+
+json_t *view_res(const double v[RES_N])
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "bps", view_count(v[RES_BPS]), "pps", view_count(v[RES_PPS]),
+			 "conns", view_count(v[RES_CONNS]), "cpu", view_count(v[RES_CPU]));
+}
+
+json_t *view_wall(int64_t wall_ms)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	char day[32];
+	struct tm tm;
+
+	if (!wall_ms || !gmtime_r(&s, &tm))
+		return json_null();
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	return json_sprintf("%s.%03dZ", day, (int)(wall_ms % 1000));
+}
+
+json_t *view_drain(const struct drain *d, mono_t now)
+{
+	if (!d->on)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o}", "reason", view_text(d->reason), "actor", view_text(d->actor),
+			 "age_ms", view_age(d->since, now), "expires", view_wall(d->expires_wall_ms));
+}
+
+const char *view_grade(const struct model *m, uint8_t grade)
+{
+	return grade < m->cl->grades.n ? m->cl->grades.g[grade].name : "?";
+}
+
+json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_side side, mono_t now)
+{
+	const struct cell_live *c = model_cell(m, site, shard);
+	const char *name = side == VIEW_SITE ? m->cl->sites[site].name : m->cl->shards[shard].name;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:o, s:o}, s:o, s:o, s:o}",
+			 side == VIEW_SITE ? "site" : "shard", name, "grade", view_grade(m, c->grade), "wanted",
+			 view_grade(m, c->wanted), "base", view_grade(m, c->base), "announced", c->announced,
+			 "load_bps", "lo", view_count(c->lo[RES_BPS]), "hi", view_count(c->hi[RES_BPS]),
+			 "age_ms", view_age(m->sites[site].report_at, now), "changed_ms",
+			 view_age(c->changed_at, now), "why", view_text(c->why));
+}
+
+bool view_page(const struct request *req, const struct cluster *c,
+	       ssize_t (*index)(const struct cluster *c, const char *name), struct view_page *ret_page,
+	       struct response *ret_error)
+{
+	const char *after = request_query(req, "after");
+	uint64_t limit;
+
+	if (!view_query_uint(req, "limit", VIEW_PAGE_MAX, VIEW_PAGE_MAX, &limit, ret_error))
+		return false;
+	ssize_t at = after ? index(c, after) : -1;
+	if (after && at < 0) {
+		*ret_error = problem(400, "?after= names nothing that exists (any more): start again without it.");
+		return false;
+	}
+	*ret_page = (struct view_page){ .from = (size_t)(at + 1), .limit = limit ? (size_t)limit : 1 };
+	return true;
+}

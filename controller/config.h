@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * controller.yaml. See deploy/examples/controller.yaml and controller.yaml(5). */
+#ifndef CTRL_CONFIG_H
+#define CTRL_CONFIG_H
+#include "proto/base/addr.h"
+#include "proto/base/conf.h"
+
+struct ctrl_config {
+	char *state_dir, *log;
+	struct {
+		char *listen;
+	} agents;
+	struct {
+		char *listen, *tokens;
+	} api;
+	struct {
+		char *ca, *cert, *key;
+	} tls;
+	/* parsed, filled by ctrl_config_load */
+	struct sockaddr_storage agents_listen, api_listen;
+};
+
+/* ret_why: CONF_WHY_LEN bytes. */
+int ctrl_config_load(const char *path, struct ctrl_config **ret_config, char *ret_why);
+void ctrl_config_free(struct ctrl_config *c);
+int ctrl_config_print(const struct ctrl_config *c, struct buf *out);
+#endif

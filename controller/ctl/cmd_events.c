@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Events that are stored, and with -f those to come. Following: CONNECTED -> (ended, silent, refused by a
+ * restart) -> WAITING, 0.5 s doubling to 10 s -> CONNECTED with Last-Event-ID, so that none is missed or
+ * shown twice. An answer that refuses us (4xx) ends it. */
+#include <string.h>
+#include <time.h>
+
+#include "controller/ctl/ctl.h"
+#include "controller/ctl/sse.h"
+#include "controller/ctl/text.h"
+#include "proto/base/err.h"
+#include "proto/base/mem.h"
+
+#define WAIT_MIN_MS 500
+#define WAIT_MAX_MS 10000
+#define PAGE	    500
+
+struct follow {
+	struct ctl *ctl;
+	struct sse sse;
+	bool heard; /* something came on this connection */
+};
+
+static enum tint severity_tint(const char *severity)
+{
+	if (!strcmp(severity, "alert"))
+		return TINT_BAD;
+	return strcmp(severity, "warning") ? TINT_NONE : TINT_WARN;
+}
+
+static const char *str(const json_t *v, const char *key)
+{
+	const char *s = json_string_value(json_object_get(v, key));
+
+	return s ? s : "";
+}
+
+static void print_event(const struct ctl *ctl, const json_t *ev)
+{
+	const struct out *o = &ctl->out;
+
+	if (o->format == OUT_JSON) {
+		/* one object a line: what a program reading a stream wants */
+		json_dumpf(ev, o->f, JSON_COMPACT | JSON_ENSURE_ASCII);
+		fputc('\n', o->f);
+		return;
+	}
+	out_text(o, TINT_DIM, "%8" JSON_INTEGER_FORMAT "  %s", json_integer_value(json_object_get(ev, "id")),
+		 str(ev, "time"));
+	out_text(o, severity_tint(str(ev, "severity")), "  %-7s  %s", str(ev, "severity"), str(ev, "kind"));
+	out_text(o, TINT_NONE, "  %s", str(ev, "text"));
+	fputc('\n', o->f);
+}
+
+/* -- what is stored ----------------------------------------------------------------------------------- */
+
+/* "&kind=K" escaped, or "". Heap. */
+static char *kind_query(const char *kind)
+{
+	return kind ? ctl_path("&kind=", kind, "") : xstrdup("");
+}
+
+static int page(struct ctl *ctl, uint64_t *since, const char *kind, bool *ret_more)
+{
+	auto_free char *query = kind_query(kind);
+	auto_free char *path =
+		xasprintf("/v1/events?since=%llu&limit=%d%s", (unsigned long long)*since, PAGE, query);
+	auto_reply r = { 0 };
+	json_t *ev, *items;
+	size_t i;
+	int rc = ctl_call(ctl, "GET", path, NULL, &r);
+
+	if (rc)
+		return rc;
+	items = json_is_array(r.json) ? r.json : json_object_get(r.json, "items");
+	json_array_foreach(items, i, ev) {
+		print_event(ctl, ev);
+		*since = (uint64_t)json_integer_value(json_object_get(ev, "id"));
+	}
+	*ret_more = json_array_size(items) == PAGE;
+	return CTL_OK;
+}
+
+static int list(struct ctl *ctl, uint64_t since, const char *kind)
+{
+	bool more = true;
+	int rc = CTL_OK;
+
+	while (more && !rc)
+		rc = page(ctl, &since, kind, &more);
+	return rc;
+}
+
+/* -- what comes --------------------------------------------------------------------------------------- */
+
+static void on_event(const char *id, const char *event, const char *data, void *arg)
+{
+	struct follow *f = arg;
+	json_auto_t *ev = json_loads(data, 0, NULL);
+
+	(void)id;
+	(void)event;
+	if (json_is_object(ev))
+		print_event(f->ctl, ev);
+	fflush(f->ctl->out.f);
+}
+
+static int on_bytes(const char *data, size_t len, void *arg)
+{
+	struct follow *f = arg;
+
+	f->heard = true;
+	return sse_feed(&f->sse, data, len, on_event, f) || ferror(f->ctl->out.f);
+}
+
+static void wait_ms(long ms)
+{
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+static int follow(struct ctl *ctl, const char *path, const char *since)
+{
+	struct follow f = { .ctl = ctl };
+	long wait = WAIT_MIN_MS;
+	int rc = CTL_OK;
+
+	if (!ctl_client(ctl))
+		return CTL_FAILED;
+	snprintf(f.sse.id, sizeof(f.sse.id), "%s", since);
+	for (;;) {
+		auto_reply r = { 0 };
+
+		sse_reset(&f.sse);
+		f.heard = false;
+		int err = client_stream(ctl->client, path, f.sse.id, on_bytes, &f, &r);
+		if (!err && (r.status == 200 || r.status < 500)) {
+			rc = r.status == 200 ? CTL_FAILED : ctl_problem(ctl, &r);
+			break;
+		}
+		if (err == ERR_CERT) {
+			rc = ctl_fail("%s", client_why(ctl->client));
+			break;
+		}
+		wait = f.heard ? WAIT_MIN_MS : wait * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait * 2;
+		ctl_fail("%s: trying again in %.1f s",
+			 err ? client_why(ctl->client) : "the controller is not ready", (double)wait / 1000);
+		wait_ms(wait);
+	}
+	sse_done(&f.sse);
+	return rc;
+}
+
+static int events_run(struct ctl *ctl, int argc, char **argv)
+{
+	const char *kind = NULL;
+	uint64_t since = UINT64_MAX;
+	bool follows = false;
+	const struct opt opts[] = {
+		{ 'f', "follow", NULL, "wait for more, until interrupted", OPT_FLAG, &follows },
+		{ 0, "since", "ID", "only those after this one", OPT_UINT, &since },
+		{ 0, "kind", "KIND", "only this kind, such as decision, drain, mode, guard.hold", OPT_STR,
+		  &kind },
+	};
+	char id[24] = "";
+	int i = ctl_opts_(ctl, opts, argc, argv, 0, 0);
+
+	if (i < 0)
+		return ctl->rc;
+	if (!follows)
+		return list(ctl, since == UINT64_MAX ? 0 : since, kind);
+	if (since != UINT64_MAX)
+		snprintf(id, sizeof(id), "%llu", (unsigned long long)since);
+	auto_free char *query = kind_query(kind);
+	auto_free char *path = xasprintf("/v1/events?follow=true%s", query);
+	return follow(ctl, path, id);
+}
+
+const struct cmd cmd_events = {
+	.name = "events",
+	.args = "[-f] [--since ID] [--kind KIND]",
+	.brief = "What happened, and with -f what happens",
+	.help = "One line each: id, time (UTC), severity, kind, text. With -o json one object a line. "
+		"Following survives\n"
+		"a restart of the controller and misses nothing.",
+	.run = events_run,
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * JSON objects to table rows: one row here per column there. Pure but for the table. */
+#ifndef CTL_COLUMN_H
+#define CTL_COLUMN_H
+#include "controller/ctl/output.h"
+
+enum column_kind {
+	COL_TEXT,
+	COL_NUM,
+	COL_SI,	   /* decimal prefixes */
+	COL_PCT,   /* a ratio; yellow from 85 %, red from 100 % */
+	COL_AGE,   /* milliseconds; red above 10 s */
+	COL_YES,   /* yes, or NO in red */
+	COL_FLAG,  /* the title in lower case when true, else empty; yellow */
+	COL_LIST,  /* strings, or the names of objects, with commas */
+	COL_COUNT, /* of an array */
+};
+
+struct column {
+	const char *title; /* as table_new takes it; the last row's is NULL */
+	const char *field; /* "load.bps": dots go into objects */
+	enum column_kind kind;
+};
+
+/* A new table with one row per object of items (an array). A field that is missing or null shows as "-". */
+struct table *column_table(const struct column *cols, json_t *items);
+/* The value at "a.b"; NULL when missing. Borrowed. */
+json_t *column_field(const json_t *obj, const char *field);
+#endif

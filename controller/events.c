@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Events: owns the list of listeners and the counts by kind. An event goes to the store first, so that it has
+ * its id, then to the log, then to the listeners.
+ * A store that fails: an event alone is still told (id 0). An event with ops tells of a change that now did
+ * not happen, so the refusal is told instead, as an alert "store.failed". */
+#include "controller/events.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/mono.h"
+
+#define KINDS_MAX 128 /* kinds are words in our own source; this catches a mistake */
+#define KIND_LEN  48
+
+struct listener {
+	struct listener *next;
+	events_fn fn; /* NULL: ignored during a call, freed after it */
+	void *arg;
+};
+
+struct count {
+	char kind[KIND_LEN];
+	uint64_t n;
+};
+
+struct events {
+	struct store *store;
+	struct listener *listeners;
+	int telling; /* depth: a listener may emit, or be ignored, while it is told */
+	struct count counts[KINDS_MAX];
+	size_t n_counts;
+};
+
+struct events *events_new(struct store *s)
+{
+	struct events *e = xcalloc(1, sizeof(*e));
+
+	e->store = s;
+	return e;
+}
+
+static void sweep(struct events *e)
+{
+	for (struct listener **p = &e->listeners; *p;) {
+		struct listener *l = *p;
+		if (l->fn) {
+			p = &l->next;
+			continue;
+		}
+		*p = l->next;
+		free(l);
+	}
+}
+
+void events_free(struct events *e)
+{
+	if (!e)
+		return;
+	for (struct listener *l = e->listeners; l; l = l->next)
+		l->fn = NULL;
+	sweep(e);
+	free(e);
+}
+
+void *events_listen(struct events *e, events_fn fn, void *arg)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+
+	*l = (struct listener){ .next = e->listeners, .fn = fn, .arg = arg };
+	e->listeners = l;
+	return l;
+}
+
+void events_ignore(struct events *e, void *handle)
+{
+	struct listener *l = handle;
+
+	if (!l)
+		return;
+	l->fn = NULL;
+	if (!e->telling)
+		sweep(e);
+}
+
+static void count(struct events *e, const char *kind)
+{
+	size_t i = 0;
+
+	while (i < e->n_counts && strcmp(e->counts[i].kind, kind) != 0)
+		i++;
+	if (i == KINDS_MAX)
+		return;
+	if (i == e->n_counts)
+		snprintf(e->counts[e->n_counts++].kind, KIND_LEN, "%s", kind);
+	e->counts[i].n++;
+}
+
+static void tell(struct events *e, const struct store_event *ev)
+{
+	bool alert = strcmp(ev->severity, "alert") == 0, warning = strcmp(ev->severity, "warning") == 0;
+
+	log_write(alert	    ? LOG_LEVEL_ERROR
+		  : warning ? LOG_LEVEL_WARN
+			    : LOG_LEVEL_INFO,
+		  "%s: %s", ev->kind, ev->text);
+	count(e, ev->kind);
+	e->telling++;
+	for (struct listener *l = e->listeners; l; l = l->next)
+		if (l->fn)
+			l->fn(ev, l->arg);
+	if (--e->telling == 0)
+		sweep(e);
+}
+
+static void tell_failure(struct events *e, struct store_event *ev, size_t n_ops)
+{
+	log_error("store: event \"%s\" is not stored: %s", ev->kind, store_why(e->store));
+	ev->id = 0;
+	if (!n_ops) {
+		tell(e, ev);
+		return;
+	}
+	auto_free char *text =
+		xasprintf("not done, because the store failed (%s): %s", store_why(e->store), ev->text);
+	ev->kind = "store.failed";
+	ev->severity = "alert";
+	ev->text = text;
+	tell(e, ev);
+}
+
+int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, const char *kind,
+		const char *severity, json_t *data, const char *fmt, ...)
+{
+	auto_free char *json = data ? json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	char text[2048];
+	va_list ap;
+
+	json_decref(data);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	struct store_event ev = { .wall_ms = wall_now_ms(),
+				  .kind = kind,
+				  .severity = severity,
+				  .text = text,
+				  .data = json ? json : "{}" };
+	int r = store_write(e->store, ops, n_ops, &ev);
+	if (r == 0)
+		tell(e, &ev);
+	else
+		tell_failure(e, &ev, n_ops);
+	return r;
+}
+
+static json_t *time_json(int64_t wall_ms)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	char day[32];
+	struct tm tm;
+
+	gmtime_r(&s, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	return json_sprintf("%s.%03dZ", day, (int)(wall_ms % 1000));
+}
+
+/* A reason may have been cut inside a UTF-8 character. */
+static json_t *text_json(const char *s)
+{
+	json_t *j = json_string(s);
+
+	if (j)
+		return j;
+	auto_free char *ascii = xstrdup(s);
+	for (char *p = ascii; *p; p++)
+		if (*p & 0x80)
+			*p = '?';
+	return json_string(ascii);
+}
+
+json_t *events_json(const struct store_event *ev)
+{
+	json_t *data = json_loads(ev->data ? ev->data : "{}", 0, NULL);
+
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)ev->id, "time",
+			 time_json(ev->wall_ms), "kind", text_json(ev->kind), "severity",
+			 text_json(ev->severity), "text", text_json(ev->text), "data",
+			 data ? data : json_object());
+}
+
+void events_counts(const struct events *e, void (*fn)(const char *kind, uint64_t n, void *arg), void *arg)
+{
+	for (size_t i = 0; i < e->n_counts; i++)
+		fn(e->counts[i].kind, e->counts[i].n, arg);
+}

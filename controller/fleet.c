@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Owns the listening socket and one session per agent. Reports go into the model; what the model wants goes
+ * out as a directive when it differs from the last one sent, or when permits are half used up. */
+#include "controller/fleet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/meter.h"
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+
+#define REPORT_MS     1000
+#define EXPIRES_MS    3600000 /* I8: a weakening nobody renews for an hour falls back */
+#define RENEW_MS      (PERMIT_MS / 3)
+
+struct session {
+	struct fleet *fleet;
+	struct link *link;
+	ssize_t node; /* index in the model, -1 before Hello */
+	bool refused;
+	mono_t sent_at;
+	struct prefix *allow; /* the agent's whitelist */
+	size_t n_allow;
+	struct msg_directive last; /* as sent; seq is the fleet's */
+	struct session *next;
+};
+
+struct fleet {
+	struct controller *c;
+	struct tls_creds *creds;
+	uv_tcp_t server;
+	struct session *sessions;
+	size_t n_sessions;
+	uint64_t seq;
+	fleet_ask_fn ask;
+};
+
+static struct node_live *live(struct session *s)
+{
+	return &s->fleet->c->model.nodes[s->node];
+}
+
+static const char *node_name(const struct session *s)
+{
+	return s->fleet->c->model.cl->nodes[s->node].name;
+}
+
+/* -- refusing ---------------------------------------------------------------------------------------- */
+
+static void refuse(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void refuse(struct session *s, int code, const char *fmt, ...)
+{
+	struct msg m = { .kind = MSG_REFUSED, .refused = { .code = code } };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m.refused.reason, sizeof(m.refused.reason), fmt, ap);
+	va_end(ap);
+	s->refused = true;
+	events_emit(s->fleet->c->events, NULL, 0, "agent.refused", "warning",
+		    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)), "%s (%s): %s",
+		    link_peer(s->link), link_addr(s->link), m.refused.reason);
+	link_send(s->link, &m);
+	link_close(s->link, m.refused.reason);
+}
+
+/* -- directives -------------------------------------------------------------------------------------- */
+
+static bool whitelisted(const struct session *s, const struct cl_shard *sh)
+{
+	for (size_t i = 0; i < sh->n_prefixes; i++) {
+		bool in = false;
+		for (size_t k = 0; k < s->n_allow && !in; k++)
+			in = prefix_contains(&s->allow[k], &sh->prefixes[i]);
+		if (!in)
+			return false;
+	}
+	return true;
+}
+
+/* Other nodes of its site that carry this shard in good health. */
+static size_t helpers_of(const struct model *m, size_t node, size_t shard)
+{
+	const struct cl_site *site = &m->cl->sites[m->cl->nodes[node].site];
+	size_t count = 0;
+
+	for (size_t i = 0; i < site->n_nodes; i++) {
+		const struct node_live *o = &m->nodes[site->nodes[i]];
+		if (site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
+		    o->shards[shard].service_up && o->shards[shard].announced)
+			count++;
+	}
+	return count;
+}
+
+/* What a node should announce: its site's grade, unless the node itself is drained. Inside a site drain means
+ * withdrawn at that node (the site router does not rank by graceful-shutdown), as long as others carry on. */
+static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, const struct cell_live *cell)
+{
+	const struct node_live *n = &m->nodes[node];
+	uint8_t withdrawn = (uint8_t)(m->cl->grades.n - 1);
+
+	if (!n->drain.on)
+		return cell->wanted;
+	if (helpers_of(m, node, shard))
+		return withdrawn;
+	ssize_t drain = cluster_grade(m->cl, "drain");
+	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted :
+											    (uint8_t)drain;
+}
+
+static void fill_intent(const struct model *m, size_t node, size_t shard, struct shard_intent *in)
+{
+	const struct cl_shard *sh = &m->cl->shards[shard];
+	const struct cell_live *cell = model_cell(m, m->cl->nodes[node].site, shard);
+	uint8_t g = intent_grade(m, node, shard, cell);
+	const struct grade *grade = &m->cl->grades.g[g];
+	const struct cl_grade *attrs = &m->cl->grade_attrs[g];
+
+	memset(in, 0, sizeof(*in));
+	memcpy(in->shard, sh->name, sizeof(in->shard));
+	memcpy(in->grade, grade->name, sizeof(in->grade));
+	memcpy(in->prefixes, sh->prefixes, sizeof(in->prefixes));
+	in->n_prefixes = sh->n_prefixes;
+	in->prepends = grade->prepends;
+	memcpy(in->communities, attrs->communities, sizeof(in->communities));
+	in->n_communities = attrs->n_communities;
+	in->withdrawn = grade->kind == GRADE_WITHDRAWN;
+	in->weight = (uint32_t)(m->nodes[node].weight > 0 ? m->nodes[node].weight : 100);
+	in->permit_ms = m->nodes[node].shards[shard].grant ? PERMIT_MS : 0;
+	in->expires_ms = g ? EXPIRES_MS : 0;
+}
+
+static void build(const struct session *s, struct msg_directive *ret_d)
+{
+	const struct model *m = &s->fleet->c->model;
+	struct msg_directive d = { .epoch = m->epoch };
+
+	d.shards = xcalloc(m->cl->n_shards, sizeof(*d.shards));
+	for (size_t k = 0; k < m->cl->n_shards; k++) {
+		const struct cell_live *cell = model_cell(m, m->cl->nodes[s->node].site, k);
+		if (cell->ordered && whitelisted(s, &m->cl->shards[k]))
+			fill_intent(m, (size_t)s->node, k, &d.shards[d.n_shards++]);
+	}
+	*ret_d = d;
+}
+
+static bool same_shards(const struct msg_directive *a, const struct msg_directive *b)
+{
+	return a->n_shards == b->n_shards && (!a->n_shards || memcmp(a->shards, b->shards,
+								      a->n_shards * sizeof(*a->shards)) == 0);
+}
+
+/* Books what the agent may hold once this directive is out. */
+static void book_permits(struct session *s, const struct msg_directive *d)
+{
+	struct node_live *n = live(s);
+	const struct cluster *cl = s->fleet->c->model.cl;
+	mono_t now = mono_now();
+
+	for (size_t i = 0; i < d->n_shards; i++) {
+		ssize_t k = cluster_shard(cl, d->shards[i].shard);
+		struct node_shard *ns = &n->shards[k];
+		if (d->shards[i].permit_ms) {
+			ns->permit = true;
+			ns->revoke_seq = 0;
+			/* the agent counts from when it arrives; allow for the way */
+			ns->permit_until = mono_add_ms(now, PERMIT_MS + 5000);
+		} else if (ns->permit && !ns->revoke_seq) {
+			ns->revoke_seq = d->seq;
+		}
+	}
+}
+
+static void direct(struct session *s)
+{
+	struct msg m = { .kind = MSG_DIRECTIVE };
+
+	build(s, &m.directive);
+	bool fresh = mono_is_set(s->sent_at) && mono_diff_ms(s->sent_at, mono_now()) < RENEW_MS;
+	if (!m.directive.n_shards || (fresh && same_shards(&m.directive, &s->last))) {
+		directive_done(&m.directive);
+		return;
+	}
+	m.directive.seq = ++s->fleet->seq;
+	book_permits(s, &m.directive);
+	link_send(s->link, &m);
+	live(s)->sent_seq = m.directive.seq;
+	s->sent_at = mono_now();
+	directive_done(&s->last);
+	s->last = m.directive;
+}
+
+void fleet_direct(struct fleet *f)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (s->node >= 0 && !s->refused)
+			direct(s);
+}
+
+/* -- permits ----------------------------------------------------------------------------------------- */
+
+void fleet_permits(struct fleet *f, const bool *grants)
+{
+	const struct model *m = &f->c->model;
+
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct node_shard *ns = &m->nodes[i].shards[k];
+			ns->grant = grants[i * m->cl->n_shards + k];
+			if (ns->permit && mono_diff_ms(ns->permit_until, mono_now()) > 0)
+				ns->permit = false;
+		}
+}
+
+static void confirm_revoked(struct session *s, uint64_t seq)
+{
+	struct node_live *n = live(s);
+
+	for (size_t k = 0; k < s->fleet->c->model.cl->n_shards; k++) {
+		struct node_shard *ns = &n->shards[k];
+		if (ns->revoke_seq && seq >= ns->revoke_seq) {
+			ns->permit = false;
+			ns->revoke_seq = 0;
+		}
+	}
+}
+
+/* -- what agents say --------------------------------------------------------------------------------- */
+
+static const struct route_state *route_of(const struct route_state *r, size_t n, const struct prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_cmp(&r[i].prefix, p) == 0)
+			return &r[i];
+	return NULL;
+}
+
+static void take_routes(struct session *s, const struct route_state *routes, size_t n_routes)
+{
+	const struct cluster *cl = s->fleet->c->model.cl;
+	struct node_live *n = live(s);
+
+	for (size_t k = 0; k < cl->n_shards; k++) {
+		struct node_shard *ns = &n->shards[k];
+		bool all = true;
+		uint8_t grade = (uint8_t)(cl->grades.n - 1);
+		ns->error[0] = 0;
+		for (size_t i = 0; i < cl->shards[k].n_prefixes; i++) {
+			const struct route_state *r = route_of(routes, n_routes, &cl->shards[k].prefixes[i]);
+			if (!r || !r->announced)
+				all = false;
+			if (!r)
+				continue;
+			ns->seen = true;
+			/* attributes we do not know are an announcement like any other: nothing weaker */
+			ssize_t g = r->announced ? cluster_grade(cl, r->grade) : -1;
+			uint8_t known = g < 0 ? 0 : (uint8_t)g;
+			if (r->announced && known < grade)
+				grade = known;
+			ns->weight = r->weight;
+			ns->neighbours = r->neighbours;
+			if (r->error[0])
+				snprintf(ns->error, sizeof(ns->error), "%s", r->error);
+		}
+		ns->announced = all;
+		ns->grade = grade;
+		/* an adopted weight is kept: a restarted controller changes nothing */
+		if (n->weight == 0 && ns->announced && ns->weight)
+			n->weight = (int)ns->weight;
+	}
+}
+
+static void take_services(struct session *s, const struct msg_report *r)
+{
+	const struct cluster *cl = s->fleet->c->model.cl;
+	struct node_live *n = live(s);
+
+	n->service_up = r->n_services > 0;
+	n->service_reason[0] = 0;
+	for (size_t i = 0; i < r->n_services; i++)
+		if (!r->services[i].up) {
+			n->service_up = false;
+			snprintf(n->service_reason, sizeof(n->service_reason), "%.60s: %.190s", r->services[i].name,
+				 r->services[i].reason);
+		}
+	for (size_t k = 0; k < cl->n_shards; k++) {
+		const char *name = cl->services[cl->shards[k].service].name;
+		n->shards[k].service_up = false;
+		for (size_t i = 0; i < r->n_services; i++)
+			if (strcmp(r->services[i].name, name) == 0)
+				n->shards[k].service_up = r->services[i].up;
+	}
+}
+
+static void on_report(struct session *s, const struct msg *m)
+{
+	struct node_live *n = live(s);
+	const struct msg_report *r = &m->report;
+
+	if (!n->meter)
+		n->meter = meter_new();
+	n->report_at = mono_now();
+	n->bgp_ok = r->bgp_ok;
+	n->applied_seq = r->applied_seq;
+	meter_feed(n->meter, s->fleet->c->model.cl, (size_t)s->node, r, n);
+	take_services(s, r);
+	take_routes(s, r->routes, r->n_routes);
+}
+
+static void on_applied(struct session *s, const struct msg *m)
+{
+	struct node_live *n = live(s);
+
+	if (m->applied.epoch != s->fleet->c->model.epoch)
+		return;
+	if (m->applied.error[0] && strcmp(m->applied.error, n->applied_error) != 0)
+		events_emit(s->fleet->c->events, NULL, 0, "agent.error", "warning",
+			    json_pack("{s:s}", "node", node_name(s)), "%s: %s", node_name(s), m->applied.error);
+	snprintf(n->applied_error, sizeof(n->applied_error), "%s", m->applied.error);
+	n->applied_seq = m->applied.seq;
+	confirm_revoked(s, m->applied.seq);
+	take_routes(s, m->applied.routes, m->applied.n_routes);
+	if (s->fleet->ask) /* a permit given back may free one that somebody waits for */
+		s->fleet->ask(s->fleet->c, (size_t)s->node, SIZE_MAX, "");
+}
+
+static void on_permit_request(struct session *s, const struct msg *m)
+{
+	ssize_t k = cluster_shard(s->fleet->c->model.cl, m->permit_request.shard);
+
+	if (k >= 0 && s->fleet->ask)
+		s->fleet->ask(s->fleet->c, (size_t)s->node, (size_t)k, m->permit_request.reason);
+}
+
+static void on_ping(struct session *s, const struct msg *m)
+{
+	struct msg pong = { .kind = MSG_PONG, .nonce = m->nonce };
+
+	link_send(s->link, &pong);
+}
+
+static struct session *session_of(const struct fleet *f, size_t node, const struct session *but)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (s != but && !s->refused && s->node == (ssize_t)node)
+			return s;
+	return NULL;
+}
+
+static void welcome(struct session *s, const struct msg_hello *h)
+{
+	struct controller *c = s->fleet->c;
+	struct msg m = { .kind = MSG_WELCOME,
+			 .welcome = { .major = PROTO_MAJOR, .minor = PROTO_MINOR, .epoch = c->model.epoch,
+				      .report_interval_ms = REPORT_MS } };
+	struct node_live *n = live(s);
+
+	snprintf(m.welcome.controller, sizeof(m.welcome.controller), "%s", tls_creds_name(s->fleet->creds));
+	s->allow = xcalloc(h->n_prefixes, sizeof(*s->allow));
+	memcpy(s->allow, h->prefixes, h->n_prefixes * sizeof(*s->allow));
+	s->n_allow = h->n_prefixes;
+	n->connected = true;
+	n->connected_at = mono_now();
+	snprintf(n->addr, sizeof(n->addr), "%s", link_addr(s->link));
+	snprintf(n->version, sizeof(n->version), "%s", h->version);
+	snprintf(n->boot_id, sizeof(n->boot_id), "%s", h->boot_id);
+	link_send(s->link, &m);
+	events_emit(c->events, NULL, 0, "agent.up", "info", json_pack("{s:s}", "node", node_name(s)),
+		    "agent %s connected from %s", node_name(s), n->addr);
+	for (size_t k = 0; k < c->model.cl->n_shards; k++)
+		if (!whitelisted(s, &c->model.cl->shards[k]))
+			log_warn("%s may not announce shard %s: it is not in allow.prefixes of its agent.yaml",
+				 node_name(s), c->model.cl->shards[k].name);
+}
+
+static void on_hello(struct session *s, const struct msg *m)
+{
+	struct controller *c = s->fleet->c;
+	const struct msg_hello *h = &m->hello;
+	ssize_t node = cluster_node(c->model.cl, link_peer(s->link));
+
+	if (h->major != PROTO_MAJOR) {
+		refuse(s, ERR_VERSION, "agent speaks protocol %u, this controller speaks %u: upgrade the older one",
+		       h->major, PROTO_MAJOR);
+		return;
+	}
+	if (node < 0) {
+		refuse(s, -ENOENT, "node \"%s\" is not in the cluster document: add it with sluicectl apply",
+		       link_peer(s->link));
+		return;
+	}
+	const struct session *other = session_of(s->fleet, (size_t)node, s);
+	if (other) {
+		refuse(s, ERR_CONFLICT,
+		       "an agent named \"%s\" is connected from %s already: two agents cannot share a name",
+		       link_peer(s->link), link_addr(other->link));
+		return;
+	}
+	if (h->last_epoch > c->model.epoch)
+		log_warn("%s obeyed epoch %lu, ours is %lu: it will refuse our directives", link_peer(s->link),
+			 h->last_epoch, c->model.epoch);
+	s->node = node;
+	welcome(s, h);
+}
+
+static void on_msg(struct link *l, const struct msg *m, void *arg)
+{
+	static const struct {
+		void (*fn)(struct session *, const struct msg *);
+		bool before_hello;
+	} handlers[] = {
+		[MSG_HELLO] = { on_hello, true },
+		[MSG_REPORT] = { on_report, false },
+		[MSG_APPLIED] = { on_applied, false },
+		[MSG_PERMIT_REQUEST] = { on_permit_request, false },
+		[MSG_PING] = { on_ping, true },
+	};
+	struct session *s = arg;
+
+	(void)l;
+	if (!s || s->refused || m->kind >= ARRAY_LEN(handlers) || !handlers[m->kind].fn)
+		return;
+	if ((s->node < 0) != handlers[m->kind].before_hello && m->kind != MSG_PING) {
+		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind), s->node < 0 ? "before" : "after");
+		return;
+	}
+	handlers[m->kind].fn(s, m);
+}
+
+/* -- connections ------------------------------------------------------------------------------------- */
+
+static void on_up(struct link *l, void *arg)
+{
+	(void)arg;
+	log_debug("%s: TLS is up with %s", link_addr(l), link_peer(l));
+}
+
+static void free_session(struct session *s)
+{
+	for (struct session **p = &s->fleet->sessions; *p; p = &(*p)->next)
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	s->fleet->n_sessions--;
+	directive_done(&s->last);
+	free(s->allow);
+	free(s);
+}
+
+static void on_down(struct link *l, int err, const char *why, void *arg)
+{
+	struct session *s = arg;
+	const char *reason = why && *why ? why : err_str(err);
+
+	if (!s)
+		return;
+	if (s->node >= 0 && !s->refused) {
+		live(s)->connected = false;
+		events_emit(s->fleet->c->events, NULL, 0, "agent.down", "warning",
+			    json_pack("{s:s}", "node", node_name(s)),
+			    "agent %s is gone (%s): what it announces stays as it is", node_name(s), reason);
+	} else if (!s->refused) {
+		events_emit(s->fleet->c->events, NULL, 0, "agent.rejected", "warning",
+			    json_pack("{s:s}", "from", link_addr(l)), "connection from %s: %s", link_addr(l), reason);
+	}
+	free_session(s);
+}
+
+static const struct link_ops link_callbacks = { .up = on_up, .msg = on_msg, .down = on_down };
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct fleet *f = server->data;
+
+	if (status < 0)
+		return;
+	struct session *s = xcalloc(1, sizeof(*s));
+	*s = (struct session){ .fleet = f, .node = -1, .next = f->sessions };
+	s->link = link_accept(server, f->creds, &link_callbacks, s);
+	if (!s->link) {
+		free(s);
+		return;
+	}
+	f->sessions = s;
+	if (++f->n_sessions > FLEET_SESSIONS_MAX)
+		link_close(s->link, "too many agents are connected");
+}
+
+void fleet_on_ask(struct fleet *f, fleet_ask_fn fn)
+{
+	f->ask = fn;
+}
+
+/* Indices changed: find every node again by its certificate. */
+void fleet_changed(struct fleet *f)
+{
+	for (struct session *s = f->sessions; s; s = s->next) {
+		if (s->node < 0 || s->refused)
+			continue;
+		s->node = cluster_node(f->c->model.cl, link_peer(s->link));
+		if (s->node < 0)
+			refuse(s, -ENOENT, "node \"%s\" was removed from the cluster document", link_peer(s->link));
+		else
+			s->sent_at = (mono_t){ 0 };
+	}
+}
+
+size_t fleet_sessions(const struct fleet *f)
+{
+	return f->n_sessions;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct fleet *f = h->data;
+
+	tls_creds_unref(f->creds);
+	free(f);
+}
+
+int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockaddr *listen, struct fleet **ret_fleet,
+	      char *ret_why)
+{
+	struct fleet *f = xcalloc(1, sizeof(*f));
+	char where[80];
+
+	*f = (struct fleet){ .c = c, .creds = tls_creds_ref(creds) };
+	uv_tcp_init(c->loop, &f->server);
+	f->server.data = f;
+	int err = uv_tcp_bind(&f->server, listen, 0);
+	if (!err)
+		err = uv_listen((uv_stream_t *)&f->server, 512, on_connection);
+	if (err) {
+		snprintf(ret_why, TEXT_LEN, "agents.listen %s: %s", endpoint_str(listen, where, sizeof(where)),
+			 uv_strerror(err));
+		uv_close((uv_handle_t *)&f->server, on_closed);
+		return err;
+	}
+	*ret_fleet = f;
+	return 0;
+}
+
+void fleet_free(struct fleet *f)
+{
+	while (f->sessions) {
+		struct session *s = f->sessions;
+		link_set_arg(s->link, NULL);
+		link_close(s->link, "controller stops");
+		free_session(s);
+	}
+	uv_close((uv_handle_t *)&f->server, on_closed);
+}

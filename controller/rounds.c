@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * observe -> tilt? -> decide -> act. What is decided is written to the store with its event before any
+ * agent hears of it. In observe mode nothing is ordered: cells we never ordered are not even mentioned. */
+#include "controller/rounds.h"
+
+#include <string.h>
+
+#include "controller/fleet.h"
+#include "controller/observe.h"
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+
+#define SAVE_EVERY 30 /* rounds between saves of the learned state */
+
+struct rounds {
+	struct controller *c;
+	uv_timer_t timer;
+	struct engine *engine;
+	struct guard *guard;
+	struct snapshot snap;
+	struct plan plan;
+	struct rounds_view view;
+	mono_t last, tilt_until;
+	enum plan_state said; /* the last state that became an event */
+	bool wish_pending;
+	struct {
+		bool on;
+		char why[TEXT_LEN];
+	} *wishes; /* node * n_shards + shard: asked for a permit */
+};
+
+static const struct cluster *doc(const struct rounds *r)
+{
+	return r->c->model.cl;
+}
+
+/* -- writing down what is ordered -------------------------------------------------------------------- */
+
+static void grade_key(const struct cluster *cl, size_t site, size_t shard, char *ret_key, size_t size)
+{
+	snprintf(ret_key, size, "grade/%s/%s", cl->sites[site].name, cl->shards[shard].name);
+}
+
+/* One change: store and event first, then the model. */
+static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
+{
+	const struct cluster *cl = doc(r);
+	struct cell_live *cell = model_cell(&r->c->model, site, shard);
+	const char *from = cl->grades.g[cell->ordered ? cell->wanted : cell->grade].name;
+	char key[3 * NAME_LEN];
+
+	grade_key(cl, site, shard, key, sizeof(key));
+	struct store_op op = { key, cl->grades.g[to].name };
+	int err = events_emit(r->c->events, &op, 1, "decision", "info",
+			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "site", cl->sites[site].name, "shard",
+					cl->shards[shard].name, "from", from, "to", cl->grades.g[to].name, "kind", kind,
+					"why", why),
+			      "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
+			      cl->grades.g[to].name, kind, why);
+	/* steering goes on from memory without a store, but nothing new is weakened then */
+	if (err < 0 && cl->grades.g[to].strength > cl->grades.g[cell->wanted].strength)
+		return;
+	cell->wanted = to;
+	cell->ordered = true;
+	cell->changed_at = mono_now();
+	snprintf(cell->why, sizeof(cell->why), "%s", why);
+}
+
+/* Cells nobody ordered yet: adopt what is announced, announce the base where nothing is. */
+static void order_new_cells(struct rounds *r)
+{
+	struct model *m = &r->c->model;
+
+	for (size_t i = 0; i < m->cl->n_sites; i++) {
+		if (!m->sites[i].healthy)
+			continue;
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct cell_live *cell = model_cell(m, i, k);
+			if (cell->ordered)
+				continue;
+			if (cell->announced)
+				order(r, i, k, cell->grade, "adopt", "announced already: taken over as it is");
+			else
+				order(r, i, k, cell->base, "start", "healthy and not announced yet");
+		}
+	}
+}
+
+/* -- acting ------------------------------------------------------------------------------------------ */
+
+static void act_on_plan(struct rounds *r)
+{
+	struct guard_verdict verdict;
+
+	if (r->plan.state != PLAN_ACT || !r->plan.n_moves)
+		return;
+	/* last before the wire, whatever the engine thought */
+	if (guard_check(r->guard, &doc(r)->policy, &r->snap, r->plan.moves, r->plan.n_moves, ACTOR_ENGINE,
+			&verdict) < 0) {
+		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s}", "guard", guard_str(verdict.id)), "the guard holds a plan back (%s): %s",
+			    guard_str(verdict.id), verdict.why);
+		return;
+	}
+	guard_commit(r->guard, &r->snap, r->plan.moves, r->plan.n_moves);
+	for (size_t i = 0; i < r->plan.n_moves; i++) {
+		const struct move *mv = &r->plan.moves[i];
+		order(r, mv->site, mv->shard, mv->to, move_kind_str(mv->kind), mv->why);
+		r->view.moves++;
+	}
+}
+
+static double node_util(const struct node_live *n)
+{
+	return n->util;
+}
+
+static void balance_site(struct rounds *r, size_t site)
+{
+	struct model *m = &r->c->model;
+	const struct cl_site *cs = &m->cl->sites[site];
+	auto_free struct balance_node *b = xcalloc(cs->n_nodes, sizeof(*b));
+	auto_free int *weights = xcalloc(cs->n_nodes, sizeof(*weights));
+	char text[TEXT_LEN] = "";
+	mono_t now = mono_now();
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		struct node_live *n = &m->nodes[cs->nodes[i]];
+		if (n->weight == 0)
+			n->weight = 100;
+		b[i].usable = observe_node_fresh(m, cs->nodes[i], now) && n->bgp_ok && n->service_up && !n->drain.on;
+		memcpy(b[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(b[i].cap));
+		b[i].util = node_util(n);
+		b[i].weight = n->weight;
+	}
+	if (cs->n_nodes < 2 || !balance_weights(b, cs->n_nodes, weights))
+		return;
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		struct node_live *n = &m->nodes[cs->nodes[i]];
+		size_t len = strlen(text);
+		snprintf(text + len, sizeof(text) - len, "%s%s %d->%d (util %.2f)", i ? ", " : "",
+			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], n->util);
+		n->weight = weights[i];
+	}
+	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name), "weights at %s: %s",
+		    cs->name, text);
+}
+
+/* -- permits ----------------------------------------------------------------------------------------- */
+
+static bool node_dead(const struct model *m, size_t node, size_t shard)
+{
+	const struct node_live *n = &m->nodes[node];
+
+	return mono_is_set(n->report_at) && n->shards[shard].announced && !n->shards[shard].service_up;
+}
+
+/* Per cell: does any of its nodes hold a permit? And may all of them have one? */
+static void cell_permits(struct rounds *r, bool *held, bool *grants)
+{
+	struct model *m = &r->c->model;
+	size_t shards = m->cl->n_shards;
+
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		for (size_t k = 0; k < shards; k++)
+			held[m->cl->nodes[i].site * shards + k] |= m->nodes[i].shards[k].permit;
+	guard_permits(&m->cl->policy, &r->snap, held, grants);
+}
+
+/* A site that may not go dark as a whole can still let all nodes but its largest healthy one go. */
+static bool spare_node(const struct model *m, size_t node, size_t shard)
+{
+	const struct cl_site *cs = &m->cl->sites[m->cl->nodes[node].site];
+	ssize_t keep = -1;
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		size_t o = cs->nodes[i];
+		const struct node_shard *ns = &m->nodes[o].shards[shard];
+		if (!m->nodes[o].connected || !ns->announced || !ns->service_up || ns->permit)
+			continue;
+		if (keep < 0 || m->cl->nodes[o].cap[RES_BPS] > m->cl->nodes[keep].cap[RES_BPS])
+			keep = (ssize_t)o;
+	}
+	return keep >= 0 && keep != (ssize_t)node;
+}
+
+/* Somebody with a dead service waits: sites that merely hold a spare permit give it back. */
+static bool somebody_waits(const struct rounds *r, size_t shard, size_t but_site)
+{
+	const struct model *m = &r->c->model;
+
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		if (m->cl->nodes[i].site != but_site && r->wishes[i * m->cl->n_shards + shard].on &&
+		    node_dead(m, i, shard))
+			return true;
+	return false;
+}
+
+static void decide_permits(struct rounds *r)
+{
+	struct model *m = &r->c->model;
+	size_t shards = m->cl->n_shards, n = m->cl->n_nodes * shards;
+	auto_free bool *held = xcalloc(m->cl->n_sites * shards, sizeof(*held));
+	auto_free bool *cells = xcalloc(m->cl->n_sites * shards, sizeof(*cells));
+	auto_free bool *grants = xcalloc(n, sizeof(*grants));
+
+	cell_permits(r, held, cells);
+	r->wish_pending = false;
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		for (size_t k = 0; k < shards; k++) {
+			size_t site = m->cl->nodes[i].site;
+			bool dead = node_dead(m, i, k);
+			bool ok = cells[site * shards + k] || spare_node(m, i, k);
+			if (!dead && somebody_waits(r, k, site))
+				ok = spare_node(m, i, k);
+			grants[i * shards + k] = ok && model_cell(m, site, k)->ordered;
+			if (dead && !ok)
+				r->wish_pending = true;
+			if (!dead || ok)
+				r->wishes[i * shards + k].on = false;
+		}
+	fleet_permits(r->c->fleet, grants);
+}
+
+/* Called at once when an agent asks, and when a permit came back. */
+static void on_ask(struct controller *c, size_t node, size_t shard, const char *reason)
+{
+	struct rounds *r = c->rounds;
+	const struct cluster *cl = c->model.cl;
+
+	if (!r || (shard == SIZE_MAX && !r->wish_pending))
+		return;
+	if (shard != SIZE_MAX) {
+		size_t i = node * cl->n_shards + shard;
+		if (!r->wishes[i].on || strcmp(r->wishes[i].why, reason) != 0)
+			events_emit(c->events, NULL, 0, "permit.asked", "warning",
+				    json_pack("{s:s, s:s}", "node", cl->nodes[node].name, "shard",
+					      cl->shards[shard].name),
+				    "%s asks to withdraw %s: %s", cl->nodes[node].name, cl->shards[shard].name, reason);
+		r->wishes[i].on = true;
+		snprintf(r->wishes[i].why, sizeof(r->wishes[i].why), "%s", reason);
+	}
+	rounds_snapshot(r);
+	decide_permits(r);
+	fleet_direct(c->fleet);
+}
+
+/* Still waiting after a whole round: the guard holds a dead service on the air, and says so. */
+static void alert_waiting(struct rounds *r)
+{
+	const struct cluster *cl = doc(r);
+
+	if (!r->wish_pending || r->view.rounds % 10)
+		return;
+	for (size_t i = 0; i < cl->n_nodes; i++)
+		for (size_t k = 0; k < cl->n_shards; k++)
+			if (r->wishes[i * cl->n_shards + k].on)
+				events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+					    json_pack("{s:s, s:s}", "node", cl->nodes[i].name, "shard",
+						      cl->shards[k].name),
+					    "the guard keeps %s announced at %s though its service is down: withdrawing "
+					    "it would leave fewer than %u healthy sites",
+					    cl->shards[k].name, cl->nodes[i].name,
+					    cl->services[cl->shards[k].service].min_sites);
+}
+
+/* -- the round --------------------------------------------------------------------------------------- */
+
+static bool check_tilt(struct rounds *r, mono_t now)
+{
+	int64_t gap = mono_is_set(r->last) ? mono_diff_ms(r->last, now) : ROUND_MS;
+
+	r->view.late_ms = gap > ROUND_MS ? gap - ROUND_MS : 0;
+	r->last = now;
+	if (gap > ROUND_MS + TILT_STALL_MS) {
+		r->tilt_until = mono_add_ms(now, TILT_HOLD_MS);
+		events_emit(r->c->events, NULL, 0, "tilt", "alert", NULL,
+			    "the controller stalled for %ld ms: observing only for %d s", (long)gap,
+			    TILT_HOLD_MS / 1000);
+	}
+	return mono_is_set(r->tilt_until) && mono_diff_ms(now, r->tilt_until) > 0;
+}
+
+static void say_plan(struct rounds *r)
+{
+	enum plan_state s = r->plan.state;
+
+	if (s == r->said)
+		return;
+	bool bad = s == PLAN_HOLD || s == PLAN_CONTAIN || s == PLAN_ABSORB;
+	events_emit(r->c->events, NULL, 0, "plan", bad ? "alert" : "info",
+		    json_pack("{s:s, s:s}", "from", plan_state_str(r->said), "to", plan_state_str(s)), "%s: %s",
+		    plan_state_str(s), r->plan.why);
+	r->said = s;
+}
+
+static void expire_drains(struct rounds *r)
+{
+	struct model *m = &r->c->model;
+	int64_t now = wall_now_ms();
+
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		if (m->sites[i].drain.on && m->sites[i].drain.expires_wall_ms && now > m->sites[i].drain.expires_wall_ms)
+			control_undrain(r->c, "expiry", DRAIN_SITE, m->cl->sites[i].name);
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		if (m->nodes[i].drain.on && m->nodes[i].drain.expires_wall_ms && now > m->nodes[i].drain.expires_wall_ms)
+			control_undrain(r->c, "expiry", DRAIN_NODE, m->cl->nodes[i].name);
+}
+
+static bool site_has_drained_node(const struct model *m, size_t site)
+{
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		if (m->cl->nodes[i].site == site && m->nodes[i].drain.on)
+			return true;
+	return false;
+}
+
+/* The operator's base has changed (drain, undrain): that is an order, in every mode but freeze. */
+static void follow_base(struct rounds *r)
+{
+	struct model *m = &r->c->model;
+	ssize_t drain = cluster_grade(m->cl, "drain");
+
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct cell_live *cell = model_cell(m, i, k);
+			/* draining one node speaks for its whole site: say what the others keep */
+			if (!cell->ordered && cell->announced && site_has_drained_node(m, i))
+				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
+			uint8_t base = m->sites[i].drain.on ? (uint8_t)drain : 0;
+			if (cell->base == base)
+				continue;
+			cell->base = base;
+			order(r, i, k, base, "operator", base ? m->sites[i].drain.reason : "drain ended");
+		}
+}
+
+static void save(struct rounds *r)
+{
+	auto_buf engine = { .max = STORE_VALUE_MAX };
+	auto_buf guard = { .max = STORE_VALUE_MAX };
+
+	engine_save(r->engine, &engine);
+	guard_save(r->guard, &guard);
+	struct store_op ops[] = { { "engine", engine.data ? engine.data : "" }, { "guard", guard.data ? guard.data : "" } };
+	if (store_write(r->c->store, ops, ARRAY_LEN(ops), NULL) < 0)
+		log_warn("learned state not saved: %s", store_why(r->c->store));
+}
+
+const struct snapshot *rounds_snapshot(struct rounds *r)
+{
+	mono_t now = mono_now();
+
+	observe_sum(&r->c->model, now);
+	observe_done(&r->snap);
+	observe_snapshot(&r->c->model, now, &r->snap);
+	return &r->snap;
+}
+
+static void decide(struct rounds *r)
+{
+	mono_t before = mono_now();
+
+	rounds_snapshot(r);
+	guard_observe(r->guard, &doc(r)->policy, &r->snap);
+	plan_done(&r->plan);
+	memset(&r->plan, 0, sizeof(r->plan));
+	engine_step(r->engine, &r->snap, &r->plan);
+	r->view.decide_us = mono_now().us - before.us;
+}
+
+static void on_round(uv_timer_t *t)
+{
+	struct rounds *r = t->data;
+	struct model *m = &r->c->model;
+	mono_t now = mono_now();
+
+	r->view.tilt = check_tilt(r, now);
+	r->view.rounds++;
+	expire_drains(r);
+	decide(r);
+	say_plan(r);
+	if (!r->view.tilt) {
+		if (m->mode != MODE_FREEZE)
+			follow_base(r);
+		if (m->mode == MODE_STEER) {
+			order_new_cells(r);
+			act_on_plan(r);
+			for (size_t i = 0; i < m->cl->n_sites; i++)
+				balance_site(r, i);
+		}
+	}
+	decide_permits(r);
+	alert_waiting(r);
+	fleet_direct(r->c->fleet);
+	r->view.plan = &r->plan;
+	r->view.snapshot = &r->snap;
+	r->view.at = now;
+	if (r->view.rounds % SAVE_EVERY == 0)
+		save(r);
+}
+
+const struct rounds_view *rounds_view(const struct rounds *r)
+{
+	return r && r->view.plan ? &r->view : NULL;
+}
+
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n, struct guard_verdict *ret_verdict)
+{
+	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
+	return guard_check(r->guard, &doc(r)->policy, &r->snap, moves, n, ACTOR_OPERATOR, ret_verdict);
+}
+
+void rounds_changed(struct rounds *r)
+{
+	engine_set_policy(r->engine, &doc(r)->policy);
+	free(r->wishes);
+	r->wishes = xcalloc(doc(r)->n_nodes * doc(r)->n_shards, sizeof(*r->wishes));
+	r->wish_pending = false;
+	/* the last plan speaks of indices that are gone */
+	plan_done(&r->plan);
+	memset(&r->plan, 0, sizeof(r->plan));
+	r->view.plan = NULL;
+	rounds_snapshot(r);
+}
+
+static void load(struct rounds *r)
+{
+	auto_free char *engine = NULL;
+	auto_free char *guard = NULL;
+
+	if (store_get(r->c->store, "engine", &engine) == 0 && engine_load(r->engine, engine, strlen(engine)) < 0)
+		log_warn("the stored model could not be read: learning starts anew");
+	if (store_get(r->c->store, "guard", &guard) == 0 && guard_load(r->guard, guard, strlen(guard)) < 0)
+		log_warn("the stored ledger could not be read: it starts anew");
+}
+
+struct rounds *rounds_new(struct controller *c)
+{
+	struct rounds *r = xcalloc(1, sizeof(*r));
+
+	r->c = c;
+	r->engine = engine_new(&c->model.cl->policy);
+	r->guard = guard_new();
+	load(r);
+	rounds_changed(r);
+	fleet_on_ask(c->fleet, on_ask);
+	uv_timer_init(c->loop, &r->timer);
+	r->timer.data = r;
+	uv_timer_start(&r->timer, on_round, ROUND_MS, ROUND_MS);
+	return r;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void rounds_free(struct rounds *r)
+{
+	save(r);
+	fleet_on_ask(r->c->fleet, NULL);
+	plan_done(&r->plan);
+	observe_done(&r->snap);
+	engine_free(r->engine);
+	guard_free(r->guard);
+	free(r->wishes);
+	uv_close((uv_handle_t *)&r->timer, on_closed);
+}

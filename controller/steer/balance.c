@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weights inside a site. Stateless: the weight a node has now is the memory.
+ *
+ * A node's fair weight is its share of capacity, times a correction c. Measured utilisation moves c by the
+ * square root of (site mean / node), which converges without overshoot under weighted ECMP; the correction
+ * counts in full only when the site is busy (an idle site's ratios are noise) and is clamped, so that a node
+ * that claims to be idle attracts at most CORR_MAX times its capacity share. A dead band keeps noise from
+ * becoming UPDATEs. */
+#include "controller/steer/steer.h"
+
+#include <math.h>
+
+#include "proto/base/mem.h"
+
+#define CORR_MIN  0.125
+#define CORR_MAX  1.5
+#define UTIL_IDLE 0.05  /* below: capacity only */
+#define UTIL_BUSY 0.30  /* above: correction in full */
+#define DEAD_BAND 0.10  /* relative change of a weight that is worth an UPDATE ... */
+#define UTIL_BAND 0.06  /* ... when utilisations differ at least this much from the mean */
+
+/* A node's share of capacity: the smallest over the resources that every usable node limits. */
+static void capacity_shares(const struct balance_node *nodes, size_t n, double *share)
+{
+	size_t usable = 0;
+
+	for (size_t i = 0; i < n; i++)
+		usable += nodes[i].usable;
+	for (size_t i = 0; i < n; i++)
+		share[i] = usable ? 1.0 / (double)usable : 1;
+	bool first = true;
+	for (int r = 0; r < RES_N; r++) {
+		double sum = 0;
+		bool all = true;
+
+		for (size_t i = 0; i < n; i++) {
+			if (!nodes[i].usable)
+				continue;
+			sum += nodes[i].cap[r];
+			all = all && nodes[i].cap[r] > 0;
+		}
+		if (!all || sum <= 0)
+			continue;
+		for (size_t i = 0; i < n; i++)
+			share[i] = first ? nodes[i].cap[r] / sum : fmin(share[i], nodes[i].cap[r] / sum);
+		first = false;
+	}
+}
+
+static double clamp(double v, double lo, double hi)
+{
+	return v < lo ? lo : v > hi ? hi : v;
+}
+
+static int to_weight(double share, double top)
+{
+	return (int)clamp(round(100 * share / top), 1, 100);
+}
+
+/* Capacity-weighted mean utilisation, and the largest, of the usable nodes. */
+static void site_util(const struct balance_node *nodes, const double *share, size_t n, double *ret_mean,
+		      double *ret_max)
+{
+	double sum = 0, weight = 0, max = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!nodes[i].usable)
+			continue;
+		double u = clamp(nodes[i].util, 0, 100);
+		sum += share[i] * u;
+		weight += share[i];
+		max = fmax(max, u);
+	}
+	*ret_mean = weight > 0 ? sum / weight : 0;
+	*ret_max = max;
+}
+
+/* share[]: in capacity shares, out wanted shares. */
+static void correct(const struct balance_node *nodes, size_t n, double mean, double max, double *share)
+{
+	double trust = clamp((max - UTIL_IDLE) / (UTIL_BUSY - UTIL_IDLE), 0, 1);
+	double wsum = 0, ssum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!nodes[i].usable)
+			continue;
+		wsum += clamp(nodes[i].weight, 1, 100);
+		ssum += share[i];
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!nodes[i].usable || wsum <= 0)
+			continue;
+		double cap = share[i] / ssum, have = clamp(nodes[i].weight, 1, 100) / wsum;
+		double u = clamp(nodes[i].util, mean / 16, 100);
+		double step = u > 0 ? sqrt(mean / u) : 1;
+
+		share[i] = cap * pow(clamp(have / cap * step, CORR_MIN, CORR_MAX), trust);
+	}
+}
+
+static bool worth_it(const struct balance_node *nodes, const int *weights, size_t n, double mean, double max)
+{
+	bool changed = false, uneven = max < UTIL_IDLE; /* idle: capacity speaks */
+
+	for (size_t i = 0; i < n; i++) {
+		if (!nodes[i].usable)
+			continue;
+		double rel = fabs((double)weights[i] / fmax(nodes[i].weight, 1) - 1);
+
+		changed = changed || (rel > DEAD_BAND && abs(weights[i] - nodes[i].weight) >= 2);
+		uneven = uneven || fabs(nodes[i].util - mean) > UTIL_BAND * fmax(mean, 0.2);
+		uneven = uneven || nodes[i].weight < 1; /* not set yet */
+	}
+	return changed && uneven;
+}
+
+bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weights)
+{
+	auto_free double *share = xcalloc(n, sizeof(*share)), *cap = xcalloc(n, sizeof(*cap));
+	double mean, max, top = 0;
+
+	capacity_shares(nodes, n, cap);
+	for (size_t i = 0; i < n; i++)
+		share[i] = cap[i];
+	site_util(nodes, cap, n, &mean, &max);
+	correct(nodes, n, mean, max, share);
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i].usable)
+			top = fmax(top, share[i]);
+	for (size_t i = 0; i < n; i++)
+		ret_weights[i] = nodes[i].usable && top > 0 ? to_weight(share[i], top) : nodes[i].weight;
+	if (worth_it(nodes, ret_weights, n, mean, max))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		ret_weights[i] = nodes[i].weight;
+	return false;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside the guard: its memory (guard.c) as its rules (guard_rules.c) see it. */
+#ifndef STEER_GUARD_INT_H
+#define STEER_GUARD_INT_H
+#include "controller/steer/key.h"
+#include "controller/steer/ledger.h"
+
+#define MASS_WINDOW_MS 60000
+#define MASS_SHARE     0.25
+
+struct guard_cell { /* last seen or committed order of a cell, and when it changed */
+	struct cell_key key;
+	char wanted[STEER_NAME]; /* grade by name: the set may change */
+	int64_t changed_ms;
+	bool in_flight;
+	UT_hash_handle hh;
+};
+
+struct guard_site {
+	char name[STEER_NAME];
+	bool healthy;
+	int64_t fell_ms; /* when it last turned unhealthy; INT64_MIN: never seen to */
+	UT_hash_handle hh;
+};
+
+struct guard {
+	struct guard_cell *cells;
+	struct guard_site *sites;
+	struct ledger ledger;
+	bool mass; /* > 25 % of sites turned unhealthy within 60 s */
+	size_t mass_n;
+};
+
+/* One check's view: the snapshot after the moves. after[cell]: grade wanted then. */
+struct check {
+	const struct guard *g;
+	const struct policy *p;
+	const struct snapshot *s;
+	const struct move *moves;
+	size_t n;
+	enum guard_actor actor;
+	const uint8_t *after;
+};
+
+const struct guard_cell *guard_cell_find(const struct guard *g, const char *site, const char *shard);
+
+/* Of all configured capacity, the share a site stands for (by count when nothing is configured). */
+double guard_site_share(const struct snapshot *s, size_t site);
+/* I1's minimum of sites for a shard: max(2, configured), or 1 when the document says 1. */
+unsigned guard_min_sites(const struct snap_shard *k);
+/* Announced by a healthy site, and not ordered away. */
+bool guard_stays_announced(const struct snapshot *s, size_t site, size_t shard, unsigned wanted);
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the engine remembers between rounds, by name: per site the trigger history, per shard the change in
+ * flight, per (site, shard) the home demand, the last samples and the last change. Saved as text lines. */
+#ifndef STEER_RECALL_H
+#define STEER_RECALL_H
+#include "controller/steer/key.h"
+
+#define RECALL_SAMPLES 3
+#define RECALL_NEVER   INT64_MIN
+
+struct site_mem {
+	char name[STEER_NAME];
+	uint8_t hot, urgent; /* bit per sample, newest lowest */
+	double imbalance;    /* hottest node over site mean, smoothed; >= 1, 0: none yet */
+	double seen, inside; /* forecasts verified, and how many fell inside their interval */
+	UT_hash_handle hh;
+};
+
+/* One change of a shard until it has settled. cells > 1: several places at once, nothing is learned. */
+struct shard_mem {
+	char name[STEER_NAME];
+	bool flying, own;
+	unsigned cells;
+	int64_t since_ms;
+	enum move_kind kind;
+	char site[STEER_NAME], from[STEER_NAME], to[STEER_NAME];
+	double total;			   /* bit/s of the shard before */
+	double moved_lo, moved, moved_hi;  /* predicted */
+	UT_hash_handle hh;
+};
+
+struct cell_mem {
+	struct cell_key key;
+	char wanted[STEER_NAME];	   /* order last seen; empty: none */
+	char previous[STEER_NAME];	   /* the grade before it */
+	int64_t changed_ms;
+	double home[RES_N];		   /* demand homed here when all is normal */
+	double sample[RECALL_SAMPLES][RES_N]; /* middle of the interval, newest first */
+	unsigned n_samples;
+	double before;			   /* bit/s when the change in flight began */
+	int64_t restorable_ms;		   /* since when a step back would be safe; RECALL_NEVER: it is not */
+	enum move_kind proposed;	   /* what the engine last proposed here, to tell its own from others' */
+	char proposed_to[STEER_NAME];
+	int64_t proposed_ms;
+	double proposed_moved[3];	   /* lo, mean, hi bit/s */
+	UT_hash_handle hh;
+};
+
+struct recall {
+	struct site_mem *sites;
+	struct shard_mem *shards;
+	struct cell_mem *cells;
+};
+
+/* NULL when unknown. */
+struct site_mem *recall_site(const struct recall *r, const char *name);
+struct shard_mem *recall_shard(const struct recall *r, const char *name);
+struct cell_mem *recall_cell(const struct recall *r, const char *site, const char *shard);
+/* Creates what a snapshot names and forgets what it no longer names. */
+void recall_sync(struct recall *r, const struct snapshot *s);
+void recall_done(struct recall *r);
+void recall_save(const struct recall *r, struct buf *out);
+int recall_load_line(struct recall *r, const char *line);
+#endif

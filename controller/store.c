@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The store's front: checks what callers hand in, then the implementation. No state of its own. */
+#include "controller/store.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "controller/store_impl.h"
+
+#define STORE_KEY_MAX 512
+
+int store_fail(struct store *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->why, sizeof(s->why), fmt, ap);
+	va_end(ap);
+	return ERR_STORE;
+}
+
+void store_close(struct store *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
+static int check_op(struct store *s, const struct store_op *op)
+{
+	size_t len = strlen(op->key);
+
+	if (len == 0 || len > STORE_KEY_MAX)
+		return store_fail(s, "a key of %zu bytes; 1 to %d are possible", len, STORE_KEY_MAX);
+	if (op->value && strlen(op->value) > STORE_VALUE_MAX)
+		return store_fail(s, "the value of %.64s is larger than %d bytes", op->key, STORE_VALUE_MAX);
+	return 0;
+}
+
+int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	for (size_t i = 0; i < n; i++)
+		if (check_op(s, &ops[i]) != 0)
+			return ERR_STORE;
+	if (ev && ev->data && strlen(ev->data) > STORE_VALUE_MAX)
+		return store_fail(s, "the data of an event is larger than %d bytes", STORE_VALUE_MAX);
+	if (n == 0 && !ev)
+		return 0;
+	return s->ops->write(s, ops, n, ev);
+}
+
+int store_get(struct store *s, const char *key, char **ret_value)
+{
+	return s->ops->get(s, key, ret_value);
+}
+
+int store_each(struct store *s, const char *prefix, store_kv_fn fn, void *arg)
+{
+	return s->ops->each(s, prefix, fn, arg);
+}
+
+int store_events(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg)
+{
+	return s->ops->events(s, after, limit, fn, arg);
+}
+
+uint64_t store_last_event(struct store *s)
+{
+	return s->ops->last_event(s);
+}
+
+int store_next_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	return s->ops->next_epoch(s, ret_epoch);
+}
+
+const char *store_why(const struct store *s)
+{
+	return s->why;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a store implementation provides; store.c dispatches. ops run on the loop's thread. */
+#ifndef CTRL_STORE_IMPL_H
+#define CTRL_STORE_IMPL_H
+#include "controller/store.h"
+#include "proto/base/err.h"
+#include "proto/base/mem.h"
+#include "proto/wire/msg.h"
+
+typedef int (*store_kv_fn)(const char *key, const char *value, void *arg);
+typedef int (*store_event_fn)(const struct store_event *ev, void *arg);
+
+struct store_ops {
+	void (*close)(struct store *s);
+	int (*write)(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev);
+	int (*get)(struct store *s, const char *key, char **ret_value);
+	int (*each)(struct store *s, const char *prefix, store_kv_fn fn, void *arg);
+	int (*events)(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg);
+	uint64_t (*last_event)(struct store *s);
+	int (*next_epoch)(struct store *s, uint64_t *ret_epoch);
+};
+
+/* First member of every implementation. */
+struct store {
+	const struct store_ops *ops;
+	char why[TEXT_LEN];
+};
+
+/* Sets why, returns ERR_STORE. */
+int store_fail(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#endif

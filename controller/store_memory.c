@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A store that forgets: for tests, and for a controller that is only tried out. Owns sorted keys and a ring
+ * of the last STORE_EVENTS_KEPT events. No transaction can fail half way, so none needs undoing. */
+#include <errno.h>
+#include <string.h>
+
+#include "controller/store_impl.h"
+
+struct kv {
+	char *key, *value;
+};
+
+struct memory {
+	struct store s;
+	struct kv *kv; /* sorted by key */
+	size_t n_kv, cap_kv;
+	struct store_event *ring; /* event id at [id % STORE_EVENTS_KEPT] */
+	uint64_t last_event, epoch;
+};
+
+static struct memory *self(struct store *s)
+{
+	return (struct memory *)s;
+}
+
+/* Where key is, or would be. */
+static size_t kv_find(const struct memory *m, const char *key, bool *ret_found)
+{
+	size_t lo = 0, hi = m->n_kv;
+
+	*ret_found = false;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = strcmp(m->kv[mid].key, key);
+		if (c == 0) {
+			*ret_found = true;
+			return mid;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void kv_delete(struct memory *m, size_t at)
+{
+	free(m->kv[at].key);
+	free(m->kv[at].value);
+	memmove(&m->kv[at], &m->kv[at + 1], (--m->n_kv - at) * sizeof(*m->kv));
+}
+
+static void kv_insert(struct memory *m, size_t at, const struct store_op *op)
+{
+	if (m->n_kv == m->cap_kv) {
+		m->cap_kv = m->cap_kv ? m->cap_kv * 2 : 16;
+		m->kv = xrealloc(m->kv, m->cap_kv, sizeof(*m->kv));
+	}
+	memmove(&m->kv[at + 1], &m->kv[at], (m->n_kv++ - at) * sizeof(*m->kv));
+	m->kv[at] = (struct kv){ xstrdup(op->key), xstrdup(op->value) };
+}
+
+static void kv_apply(struct memory *m, const struct store_op *op)
+{
+	bool found;
+	size_t at = kv_find(m, op->key, &found);
+
+	if (!op->value) {
+		if (found)
+			kv_delete(m, at);
+	} else if (found) {
+		char *old = m->kv[at].value;
+		m->kv[at].value = xstrdup(op->value);
+		free(old);
+	} else {
+		kv_insert(m, at, op);
+	}
+}
+
+static void event_done(struct store_event *ev)
+{
+	free((void *)(uintptr_t)ev->kind);
+	free((void *)(uintptr_t)ev->severity);
+	free((void *)(uintptr_t)ev->text);
+	free((void *)(uintptr_t)ev->data);
+}
+
+static void event_add(struct memory *m, struct store_event *ev)
+{
+	ev->id = ++m->last_event;
+	struct store_event *slot = &m->ring[ev->id % STORE_EVENTS_KEPT];
+	event_done(slot);
+	*slot = (struct store_event){
+		.id = ev->id,
+		.wall_ms = ev->wall_ms,
+		.kind = xstrdup(ev->kind),
+		.severity = xstrdup(ev->severity),
+		.text = xstrdup(ev->text),
+		.data = xstrdup(ev->data ? ev->data : "{}"),
+	};
+}
+
+static int memory_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	for (size_t i = 0; i < n; i++)
+		kv_apply(self(s), &ops[i]);
+	if (ev)
+		event_add(self(s), ev);
+	return 0;
+}
+
+static int memory_get(struct store *s, const char *key, char **ret_value)
+{
+	bool found;
+	size_t at = kv_find(self(s), key, &found);
+
+	if (!found)
+		return -ENOENT;
+	*ret_value = xstrdup(self(s)->kv[at].value);
+	return 0;
+}
+
+static int memory_each(struct store *s, const char *prefix, store_kv_fn fn, void *arg)
+{
+	struct memory *m = self(s);
+	size_t len = strlen(prefix);
+	bool found;
+
+	for (size_t i = kv_find(m, prefix, &found); i < m->n_kv; i++)
+		if (strncmp(m->kv[i].key, prefix, len) != 0 || fn(m->kv[i].key, m->kv[i].value, arg) != 0)
+			break;
+	return 0;
+}
+
+static int memory_events(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg)
+{
+	struct memory *m = self(s);
+	uint64_t first = m->last_event > STORE_EVENTS_KEPT ? m->last_event - STORE_EVENTS_KEPT + 1 : 1;
+
+	if (after >= m->last_event)
+		return 0;
+	if (after + 1 > first)
+		first = after + 1;
+	for (uint64_t id = first; id <= m->last_event && limit > 0; id++, limit--)
+		if (fn(&m->ring[id % STORE_EVENTS_KEPT], arg) != 0)
+			break;
+	return 0;
+}
+
+static uint64_t memory_last_event(struct store *s)
+{
+	return self(s)->last_event;
+}
+
+static int memory_next_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	*ret_epoch = ++self(s)->epoch;
+	return 0;
+}
+
+static void memory_close(struct store *s)
+{
+	struct memory *m = self(s);
+
+	while (m->n_kv)
+		kv_delete(m, m->n_kv - 1);
+	free(m->kv);
+	for (size_t i = 0; i < STORE_EVENTS_KEPT; i++)
+		event_done(&m->ring[i]);
+	free(m->ring);
+	free(m);
+}
+
+static const struct store_ops memory_ops = {
+	.close = memory_close,
+	.write = memory_write,
+	.get = memory_get,
+	.each = memory_each,
+	.events = memory_events,
+	.last_event = memory_last_event,
+	.next_epoch = memory_next_epoch,
+};
+
+int store_open_memory(struct store **ret_store)
+{
+	struct memory *m = xcalloc(1, sizeof(*m));
+
+	m->s.ops = &memory_ops;
+	m->ring = xcalloc(STORE_EVENTS_KEPT, sizeof(*m->ring));
+	*ret_store = &m->s;
+	return 0;
+}

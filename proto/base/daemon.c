@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/base/daemon.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "proto/base/log.h"
+
+#ifndef SLUICE_VERSION
+#define SLUICE_VERSION "dev"
+#endif
+
+static void print_help(const char *name, const char *default_config, const char *usage)
+{
+	printf("usage: %s [-c FILE] [-n] [--print-config]\n\n%s\n"
+	       "  -c, --config FILE   configuration (default %s)\n"
+	       "  -n, --check         check the configuration and exit: 0 good, 1 wrong, 2 usage\n"
+	       "      --print-config  print it in canonical form, defaults filled in, and exit\n"
+	       "  -V, --version       print the version\n"
+	       "  -h, --help          this\n",
+	       name, usage, default_config);
+}
+
+struct daemon_options daemon_options(int argc, char **argv, const char *name, const char *default_config,
+				     const char *usage)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'n' },
+		{ "print-config", no_argument, NULL, 'p' }, { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },	    { 0 },
+	};
+	struct daemon_options o = { .config = default_config };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:nVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o.config = optarg;
+			break;
+		case 'n':
+			o.check = true;
+			break;
+		case 'p':
+			o.print = true;
+			break;
+		case 'V':
+			printf("%s %s\n", name, SLUICE_VERSION);
+			exit(0);
+		case 'h':
+			print_help(name, default_config, usage);
+			exit(0);
+		default:
+			fprintf(stderr, "try '%s --help'\n", name);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "%s: \"%s\" is not an option; try '%s --help'\n", name, argv[optind], name);
+		exit(2);
+	}
+	return o;
+}
+
+struct running {
+	uv_signal_t term, intr;
+	uv_timer_t watchdog;
+	void (*stop)(void *arg);
+	void *arg;
+	bool stopping;
+};
+
+static void close_own(struct running *r)
+{
+	uv_close((uv_handle_t *)&r->term, NULL);
+	uv_close((uv_handle_t *)&r->intr, NULL);
+	uv_close((uv_handle_t *)&r->watchdog, NULL);
+}
+
+static void on_signal(uv_signal_t *s, int signum)
+{
+	struct running *r = s->data;
+
+	if (r->stopping)
+		return;
+	r->stopping = true;
+	log_info("stopping on signal %d", signum);
+	sd_notify(0, "STOPPING=1");
+	r->stop(r->arg);
+	close_own(r);
+}
+
+static void on_watchdog(uv_timer_t *t)
+{
+	(void)t;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+void daemon_run(uv_loop_t *loop, void (*stop)(void *arg), void *arg)
+{
+	struct running r = { .stop = stop, .arg = arg };
+	uint64_t watchdog_us = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	uv_signal_init(loop, &r.term);
+	uv_signal_init(loop, &r.intr);
+	uv_timer_init(loop, &r.watchdog);
+	r.term.data = r.intr.data = &r;
+	uv_signal_start(&r.term, on_signal, SIGTERM);
+	uv_signal_start(&r.intr, on_signal, SIGINT);
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+		uv_timer_start(&r.watchdog, on_watchdog, 0, watchdog_us / 3000);
+	sd_notify(0, "READY=1");
+	uv_run(loop, UV_RUN_DEFAULT);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What both daemons do alike: options, signals, sd_notify. */
+#ifndef BASE_DAEMON_H
+#define BASE_DAEMON_H
+#include <stdbool.h>
+#include <uv.h>
+
+struct daemon_options {
+	const char *config;
+	bool check;    /* -n */
+	bool print;    /* --print-config */
+};
+/* Parses argv; prints help or version and exits when asked to; exits with 2 on a wrong option.
+ * usage: what --help prints below "usage: NAME [options]". */
+struct daemon_options daemon_options(int argc, char **argv, const char *name, const char *default_config,
+				     const char *usage);
+/* Runs the loop until SIGTERM or SIGINT; tells systemd READY before and STOPPING after, and feeds its
+ * watchdog. stop() is called once on the signal and must close every handle; the loop then drains. */
+void daemon_run(uv_loop_t *loop, void (*stop)(void *arg), void *arg);
+#endif

@@ -1,0 +1,35 @@
+# deps, demo, check, asan, fuzz: what the two README commands do.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-certificates \
+	libuv1-dev libmicrohttpd-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler libgnutls28-dev \
+	libnl-3-dev libnl-route-3-dev libnl-idiag-3-dev libnftables-dev libsqlite3-dev \
+	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
+	iproute2 nftables procps psmisc curl jq openssl systemd mandoc shellcheck prometheus \
+	python3 python3-pytest python3-pyroute2 python3-yaml frr bird2 gobgpd nginx-light
+
+deps: ## install what building, testing and the demo need (Debian 12)
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:" $$missing; \
+	  $(SUDO) apt-get update -q >/dev/null && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing >build-deps.log 2>&1 \
+	    || { tail -30 build-deps.log; echo "installing failed: see build-deps.log" >&2; exit 1; }; \
+	  rm -f build-deps.log; \
+	fi
+
+demo: deps ## the main job on real routers, in at most 150 s (KEEP=1 leaves it running)
+	@$(MAKE) --no-print-directory -j2 all
+	@$(SUDO) env KEEP=$(KEEP) $(PY) -m tests.demo
+
+check: deps ## every test; ends with "N passed, N failed"
+	@$(SUDO) $(PY) tests/check.py
+
+asan: ## build everything with AddressSanitizer and UBSan into build/asan
+	@$(MAKE) --no-print-directory -j2 SAN=1 BUILD=build/asan all unit
+
+FUZZ_SECONDS ?= 20
+fuzz: ## run every fuzz harness for FUZZ_SECONDS
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+format: ## reformat the C sources
+	clang-format -i $$(git ls-files '*.c' '*.h')

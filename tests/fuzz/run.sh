@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# run.sh SECONDS   fuzz every harness for so long, starting from its corpus
+# run.sh replay    replay every corpus once
+# A harness is tests/fuzz/NAME_fuzz.c; its first lines name the sources it links: "links: a.c b.c".
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+mode=${1:?seconds or replay}
+out=build/fuzz
+mkdir -p "$out"
+# shellcheck disable=SC2046 # one word per flag
+flags=(-std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE -I. -Ibuild/gen $(pkg-config --cflags libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson))
+# shellcheck disable=SC2046
+libs=($(pkg-config --libs libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson libsystemd) -lm)
+for src in tests/fuzz/*_fuzz.c; do
+	name=$(basename "$src" _fuzz.c)
+	read -ra links <<<"$(sed -n 's/.*links: \(.*\)/\1/p' "$src" | head -n 1)"
+	if [ ! -x "$out/$name" ] || [ -n "$(find "$src" "${links[@]}" -newer "$out/$name")" ]; then
+		clang "${flags[@]}" -o "$out/$name" "$src" "${links[@]}" "${libs[@]}"
+	fi
+	corpus=tests/fuzz/corpus/$name
+	if [ "$mode" = replay ]; then
+		"$out/$name" -runs=0 "$corpus" 2>&1 | tail -n 1
+	else
+		mkdir -p "$out/corpus-$name"
+		"$out/$name" -max_total_time="$mode" -artifact_prefix="$out/" "$out/corpus-$name" "$corpus" 2>&1 | tail -n 3
+	fi
+done

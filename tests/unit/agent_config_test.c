@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The shipped example is good, its canonical form parses again, and every typo is refused with its place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "agent/config.h"
+#include "proto/base/err.h"
+
+#define HEAD "node: n1\nallow:\n  prefixes: [198.18.1.0/24]\n"
+#define SERVICE "services:\n  - name: web\n    prefixes: [198.18.1.0/24]\n    checks:\n      - kind: tcp\n        target: 127.0.0.1:80\n"
+
+static int load_text(const char *text, struct agent_config **ret_c, char *ret_why)
+{
+	char path[] = "/tmp/sluice-agent-config-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	int err = agent_config_load(path, ret_c, ret_why);
+	unlink(path);
+	return err;
+}
+
+static void test_example_is_good(void **state)
+{
+	struct agent_config *c;
+	char why[CONF_WHY_LEN] = "";
+
+	(void)state;
+	assert_int_equal(agent_config_load("deploy/examples/agent.yaml", &c, why), 0);
+	assert_string_equal(c->node, "fra1");
+	assert_int_equal(c->services_count, 1);
+	assert_int_equal(c->services[0].checks[0].fast_interval_ms, 200);
+	assert_int_equal(c->controller->endpoints_count, 1);
+	agent_config_free(c);
+}
+
+static void test_canonical_form_parses_again(void **state)
+{
+	struct agent_config *c, *again;
+	char why[CONF_WHY_LEN] = "";
+	auto_buf first = { 0 }, second = { 0 };
+
+	(void)state;
+	assert_int_equal(load_text(HEAD SERVICE, &c, why), 0);
+	assert_int_equal(agent_config_print(c, &first), 0);
+	assert_int_equal(load_text(first.data, &again, why), 0);
+	assert_int_equal(agent_config_print(again, &second), 0);
+	assert_string_equal(first.data, second.data);
+	assert_int_equal(c->services[0].hold_down_ms, 10000);
+	agent_config_free(c);
+	agent_config_free(again);
+}
+
+static void test_every_mistake_is_named(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ HEAD "colour: red\n", "line 4, column 1" },
+		{ HEAD "sample:\n  interval: 5\n", "line 5" },
+		{ "node: n1\nallow:\n  prefixes: 7\n", "line 3" },
+		{ "allow:\n  prefixes: [198.18.1.0/24]\n", "node" },
+		{ "node: n1\nallow: {prefixes: [198.18.1.1/24]}\n", "host bits" },
+		{ "node: n1\nallow: {prefixes: [0.0.0.0/0]}\n", "wider than /8" },
+		{ "node: ../etc\nallow: {prefixes: [198.18.1.0/24]}\n", "is not a name" },
+		{ HEAD "log: loud\n", "none of debug" },
+		{ HEAD "sample: {interval_ms: 5}\n", "100..60000" },
+		{ HEAD "controller: {endpoints: [nowhere], ca: a, cert: b, key: c}\n", "endpoints[0]" },
+		{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: \"127.0.0.1:1\"}]}\n",
+		  "not inside allow.prefixes" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n", "kind" },
+		{ HEAD "  bad indent: [\n", "line" },
+		{ "", "" },
+	};
+	struct agent_config *c = NULL;
+	char why[CONF_WHY_LEN];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		why[0] = 0;
+		assert_true(load_text(rows[i].text, &c, why) < 0);
+		if (!strstr(why, rows[i].says))
+			fail_msg("row %zu: \"%s\" does not say \"%s\"", i, why, rows[i].says);
+	}
+	assert_true(agent_config_load("/nonexistent/agent.yaml", &c, why) < 0);
+	assert_non_null(strstr(why, "No such file"));
+}
+
+static void test_prefix_belongs_to_one_service(void **state)
+{
+	struct agent_config *c = NULL;
+	char why[CONF_WHY_LEN];
+
+	(void)state;
+	assert_true(load_text(HEAD SERVICE
+			      "  - {name: dns, prefixes: [198.18.1.0/24], checks: [{kind: tcp, target: \"127.0.0.1:53\"}]}\n",
+			      &c, why) < 0);
+	assert_non_null(strstr(why, "already belongs to service \"web\""));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_example_is_good),
+		cmocka_unit_test(test_canonical_form_parses_again),
+		cmocka_unit_test(test_every_mistake_is_named),
+		cmocka_unit_test(test_prefix_belongs_to_one_service),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,4 @@
+unit += failsafe meter agent_config
+failsafe_src := agent/failsafe.c proto/base/addr.c proto/base/mem.c
+meter_src := controller/meter.c proto/base/addr.c proto/base/mem.c
+agent_config_src := agent/config.c agent/check/check.c agent/check/tcp.c agent/check/http.c agent/check/reply.c proto/wire/pki.c $(base)

@@ -1,0 +1,779 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Samplers in a network namespace of the test's own, with real traffic over lo and a veth pair; and the pure
+ * parts over captured text. Without root only the pure parts run. log_write is ours: the test hears what is
+ * said. */
+#include <setjmp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "agent/sample/proc.h"
+#include "agent/sample/sample.h"
+#include "agent/sample/vip_rules.h"
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+#include "proto/base/mono.h"
+
+#define DEADLINE_MS 5000
+
+static char said[64][TEXT_LEN];
+static int n_said;
+static bool have_root;
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)level;
+	va_start(ap, fmt);
+	vsnprintf(said[n_said % 64], TEXT_LEN, fmt, ap);
+	va_end(ap);
+	print_message("  said: %s\n", said[n_said % 64]);
+	n_said++;
+}
+
+static int count_said(const char *part)
+{
+	int n = 0;
+
+	for (int i = 0; i < n_said && i < 64; i++)
+		n += strstr(said[i], part) != NULL;
+	return n;
+}
+
+/* -- pure: /proc -- */
+static const char snmp[] = "Ip: Forwarding DefaultTTL InReceives\nIp: 1 64 1103\n"
+			   "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens CurrEstab InSegs\n"
+			   "Tcp: 1 200 120000 -1 18 7 1029\n"
+			   "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
+			   "InCsumErrors IgnoredMulti MemErrors\n"
+			   "Udp: 56 0 3 56 3 0 0 0 2\n"
+			   "UdpLite: InDatagrams RcvbufErrors\nUdpLite: 1 99\n";
+
+static void test_proc_pair(void **state)
+{
+	uint64_t v = 42;
+
+	(void)state;
+	assert_int_equal(proc_pair(snmp, "Tcp:", "CurrEstab", &v), 0);
+	assert_int_equal(v, 7);
+	assert_int_equal(proc_pair(snmp, "Udp:", "RcvbufErrors", &v), 0);
+	assert_int_equal(v, 3);
+	assert_int_equal(proc_pair(snmp, "Udp:", "MemErrors", &v), 0);
+	assert_int_equal(v, 2);
+	v = 42;
+	assert_int_equal(proc_pair(snmp, "Tcp:", "MaxConn", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair(snmp, "Tcp:", "Curr", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair(snmp, "Icmp:", "InMsgs", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair("Tcp: A B\nTcp: 1\n", "Tcp:", "B", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair("Tcp: A B\nTcp: 1 x\n", "Tcp:", "B", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair("Tcp: A B", "Tcp:", "B", &v), ERR_MALFORMED);
+	assert_int_equal(proc_pair("", "Tcp:", "B", &v), ERR_MALFORMED);
+	assert_int_equal(v, 42);
+}
+
+static void test_proc_line(void **state)
+{
+	static const char text[] =
+		"Ip6InReceives                   \t10\nUdp6RcvbufErrors                \t5\n"
+		"Udp6RcvbufErrorsX 9\nLast";
+	uint64_t v = 42;
+
+	(void)state;
+	assert_int_equal(proc_line(text, "Udp6RcvbufErrors", &v), 0);
+	assert_int_equal(v, 5);
+	assert_int_equal(proc_line(text, "Udp6MemErrors", &v), ERR_MALFORMED);
+	assert_int_equal(proc_line(text, "Last", &v), ERR_MALFORMED);
+	assert_int_equal(v, 5);
+}
+
+static void test_proc_softnet(void **state)
+{
+	uint64_t v = 42;
+
+	(void)state;
+	assert_int_equal(
+		proc_softnet("00000022 0000000a 00000000 00000000\n0000043d 00000001 00000000\n", &v), 0);
+	assert_int_equal(v, 11);
+	assert_int_equal(proc_softnet("", &v), ERR_MALFORMED);
+	assert_int_equal(proc_softnet("00000022\n", &v), ERR_MALFORMED);
+	assert_int_equal(proc_softnet("00000022 xyz\n", &v), ERR_MALFORMED);
+	assert_int_equal(v, 11);
+}
+
+static void test_proc_cpu(void **state)
+{
+	uint64_t busy = 1, total = 2;
+
+	(void)state;
+	assert_int_equal(
+		proc_cpu("cpu  100 20 30 4000 500 6 7 8 50 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n", &busy, &total), 0);
+	assert_int_equal(busy, 100 + 20 + 30 + 6 + 7 + 8);
+	assert_int_equal(total, busy + 4000 + 500);
+	assert_int_equal(proc_cpu("cpu  100 20 30 4000\n", &busy, &total), ERR_MALFORMED);
+	assert_int_equal(proc_cpu("intr 1\n", &busy, &total), ERR_MALFORMED);
+	assert_int_equal(total, busy + 4500);
+}
+
+/* -- pure: nftables text -- */
+static size_t parse_all(const char *const *texts, size_t n, struct prefix *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(prefix_parse(texts[i], &ret[i], NULL), 0);
+	return n;
+}
+
+static void test_counter_names(void **state)
+{
+	static const char *const good[] = { "198.18.1.0/24",   "0.0.0.0/0", "192.0.2.1/32",
+					    "2001:db8:1::/48", "::/0",	    "2001:db8::1/128" };
+	static const char *const bad[] = { "",
+					   "in",
+					   "in_",
+					   "in_c6120100",
+					   "in_c6120100_",
+					   "in_c6120100_024",
+					   "in_c6120100_24x",
+					   "in_C6120100_24",
+					   "up_c6120100_24",
+					   "in_c612010_24",
+					   "in_c6120100_-1",
+					   "in_c6120100_280",
+					   "inn_c6120100_24" };
+	struct prefix p[ARRAY_LEN(good)], back;
+	char name[VIP_NAME_LEN];
+	enum vip_way way;
+
+	(void)state;
+	parse_all(good, ARRAY_LEN(good), p);
+	assert_string_equal(vip_rules_name(VIP_SYN, &p[0], name), "syn_c6120100_24");
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		for (int w = 0; w < VIP_WAYS; w++) {
+			vip_rules_name((enum vip_way)w, &p[i], name);
+			assert_int_equal(vip_rules_parse(name, &way, &back), 0);
+			assert_int_equal(way, w);
+			assert_int_equal(prefix_cmp(&back, &p[i]), 0);
+		}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(vip_rules_parse(bad[i], &way, &back), ERR_MALFORMED);
+}
+
+/* nested prefixes become disjoint intervals; each knows its nearest outer one */
+static void test_script_nested(void **state)
+{
+	static const char *const texts[] = { "10.0.0.0/8",  "10.0.0.0/16",   "10.0.0.0/24",
+					     "10.0.5.0/24", "10.255.0.0/16", "192.0.2.1/32" };
+	static const int want[] = { -1, 0, 1, 1, 0, -1 };
+	struct prefix p[ARRAY_LEN(texts)];
+	size_t n = parse_all(texts, ARRAY_LEN(texts), p);
+	int outer[ARRAY_LEN(texts)];
+	auto_buf out = { 0 };
+
+	(void)state;
+	vip_rules_outer(p, n, outer);
+	assert_memory_equal(outer, want, sizeof(want));
+	vip_rules_script(p, n, NULL, 0, false, &out);
+	assert_non_null(strstr(out.data, "add element inet sluice in4 { "
+					 "10.1.0.0-10.254.255.255 : \"in_0a000000_8\", "
+					 "10.0.1.0-10.0.4.255 : \"in_0a000000_16\", "
+					 "10.0.6.0-10.0.255.255 : \"in_0a000000_16\", "
+					 "10.0.0.0-10.0.0.255 : \"in_0a000000_24\", "
+					 "10.0.5.0-10.0.5.255 : \"in_0a000500_24\", "
+					 "10.255.0.0-10.255.255.255 : \"in_0aff0000_16\", "
+					 "192.0.2.1 : \"in_c0000201_32\",  }\n"));
+	assert_null(strstr(out.data, "add element inet sluice in6"));
+	assert_null(strstr(out.data, "delete"));
+}
+
+/* -- the namespace -- */
+static void sh(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("failed: %s", command);
+}
+
+static int make_namespace(void **state)
+{
+	(void)state;
+	have_root = geteuid() == 0 && unshare(CLONE_NEWNET) == 0;
+	if (!have_root)
+		return 0;
+	sh("ip link set lo up");
+	sh("ip addr add 198.18.1.1/32 dev lo && ip addr add 198.18.2.1/32 dev lo && ip addr add "
+	   "198.18.3.1/32 dev lo");
+	sh("ip -6 addr add 2001:db8:1::1/128 dev lo nodad");
+	sh("ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up");
+	return 0;
+}
+
+static int fresh(void **state)
+{
+	(void)state;
+	n_said = 0;
+	if (have_root)
+		sh("nft flush ruleset");
+	return 0;
+}
+
+#define need_root()                                                                                          \
+	do {                                                                                                 \
+		if (!have_root)                                                                              \
+			skip();                                                                              \
+	} while (0)
+
+static struct sockaddr_storage endpoint(const char *text)
+{
+	struct sockaddr_storage ss;
+
+	assert_int_equal(endpoint_parse(text, &ss, NULL), 0);
+	return ss;
+}
+
+static int tcp_listen(const char *text, int backlog)
+{
+	struct sockaddr_storage ss = endpoint(text);
+	int one = 1, fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, sizeof(ss)), 0);
+	assert_int_equal(listen(fd, backlog), 0);
+	return fd;
+}
+
+static int tcp_connect(const char *text, bool wait)
+{
+	struct sockaddr_storage ss = endpoint(text);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
+	int err = connect(fd, (struct sockaddr *)&ss, sizeof(ss));
+
+	assert_true(err == 0 || (!wait && errno == EINPROGRESS));
+	return fd;
+}
+
+static void udp_send(const char *text, size_t bytes, int times)
+{
+	struct sockaddr_storage ss = endpoint(text);
+	auto_close int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char data[1400] = { 0 };
+
+	/* with nobody there, the second send would report the refusal of the first */
+	for (int i = 0; i < times; i++)
+		sendto(fd, data, bytes, 0, (struct sockaddr *)&ss, sizeof(ss));
+}
+
+static void frames_send(const char *interface, size_t bytes, int times)
+{
+	auto_close int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)if_nametoindex(interface),
+				  .sll_halen = ETH_ALEN };
+	char frame[1514] = { 0 };
+
+	memset(frame, 0xff, ETH_ALEN);
+	frame[12] = (char)0x88;
+	frame[13] = (char)0xb5; /* for local experiments */
+	for (int i = 0; i < times; i++)
+		sendto(fd, frame, bytes, 0, (struct sockaddr *)&to, sizeof(to));
+}
+
+static struct sampler *sampler(const char *const *interfaces, size_t n_interfaces, const char *const *vips,
+			       size_t n_vips)
+{
+	struct prefix p[32];
+
+	assert_true(n_vips <= 32);
+	return sampler_new(interfaces, n_interfaces, p, parse_all(vips, n_vips, p));
+}
+
+static struct msg take(struct sampler *s)
+{
+	struct msg m = { .kind = MSG_REPORT };
+
+	sampler_take(s, &m.report);
+	return m;
+}
+
+static const struct vip_sample *find_vip(const struct msg *m, const char *text)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(text, &p, NULL), 0);
+	for (size_t i = 0; i < m->report.n_vips; i++)
+		if (prefix_cmp(&m->report.vips[i].prefix, &p) == 0)
+			return &m->report.vips[i];
+	fail_msg("no sample of %s", text);
+	return NULL;
+}
+
+static const struct link_sample *find_link(const struct msg *m, const char *name)
+{
+	for (size_t i = 0; i < m->report.n_links; i++)
+		if (strcmp(m->report.links[i].name, name) == 0)
+			return &m->report.links[i];
+	return NULL;
+}
+
+/* The output of a command; the caller frees. */
+static char *output(const char *command)
+{
+	char *text = xcalloc(1, 65536);
+	FILE *f = popen(command, "re");
+
+	assert_non_null(f);
+	assert_true(fread(text, 1, 65535, f) < 65535);
+	pclose(f);
+	return text;
+}
+
+static int occurrences(const char *command, const char *part)
+{
+	auto_free char *text = output(command);
+	int n = 0;
+
+	for (const char *at = text; (at = strstr(at, part)); at++)
+		n++;
+	return n;
+}
+
+/* Takes reports until one shows it. */
+#define take_until(s, m, condition)                                                                          \
+	do {                                                                                                 \
+		mono_t deadline = mono_add_ms(mono_now(), DEADLINE_MS);                                      \
+		m = take(s);                                                                                 \
+		while (!(condition) && mono_diff_ms(mono_now(), deadline) > 0) {                             \
+			msg_done(&m);                                                                        \
+			m = take(s);                                                                         \
+		}                                                                                            \
+		assert_true(condition);                                                                      \
+	} while (0)
+
+/* -- VIP counters -- */
+static const char *const vips[] = { "198.18.1.0/24", "198.18.2.0/24", "2001:db8:1::/48" };
+
+static void test_vip_counts(void **state)
+{
+	need_root();
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg a = take(s);
+	assert_int_equal(a.report.n_vips, 3);
+	assert_int_equal(find_vip(&a, vips[0])->in_packets, 0);
+	udp_send("198.18.1.1:9", 100, 10);
+	udp_send("[2001:db8:1::1]:9", 1000, 5);
+	struct msg b = take(s);
+	assert_int_equal(find_vip(&b, vips[0])->in_packets, 10 + 10); /* and the ICMP errors, on lo */
+	assert_true(find_vip(&b, vips[0])->in_bytes >= 10 * 128);
+	assert_true(find_vip(&b, vips[0])->out_packets >= 10);
+	assert_int_equal(find_vip(&b, vips[0])->syns, 0);
+	assert_int_equal(find_vip(&b, vips[1])->in_packets, 0);
+	assert_true(find_vip(&b, vips[2])->in_bytes >= 5 * 1048);
+	assert_int_equal(n_said, 0);
+	msg_done(&a);
+	msg_done(&b);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* a SYN counts, its answer and what follows do not; the neighbouring prefix is left alone */
+static void test_vip_syns(void **state)
+{
+	need_root();
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg m = take(s);
+	msg_done(&m);
+	auto_close int l4 = tcp_listen("198.18.2.1:80", 16), l6 = tcp_listen("[2001:db8:1::1]:80", 16);
+	auto_close int a = tcp_connect("198.18.2.1:80", true), b = tcp_connect("198.18.2.1:80", true);
+	auto_close int c = tcp_connect("[2001:db8:1::1]:80", true);
+	auto_close int refused = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage ss = endpoint("198.18.2.1:81");
+	assert_int_equal(connect(refused, (struct sockaddr *)&ss, sizeof(ss)), -1);
+	m = take(s);
+	assert_int_equal(find_vip(&m, vips[1])->syns, 3);
+	assert_int_equal(find_vip(&m, vips[2])->syns, 1);
+	assert_int_equal(find_vip(&m, vips[0])->in_packets, 0);
+	assert_true(m.report.host.tcp_established >= 6); /* both ends live here */
+	msg_done(&m);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* a packet to an inner prefix counts for the outer one too, and once */
+static void test_vip_nested(void **state)
+{
+	static const char *const nested[] = { "198.18.1.1", "198.18.0.0/16", "198.18.1.0/24",
+					      "198.18.1.1/32" };
+
+	need_root();
+	struct sampler *s = sampler(NULL, 0, nested, 4);
+	struct msg m = take(s);
+	assert_int_equal(m.report.n_vips, 3); /* the double is dropped */
+	msg_done(&m);
+	auto_close int sink1 = tcp_listen("198.18.1.1:80", 16), sink2 = tcp_listen("198.18.2.1:80", 16);
+	close(tcp_connect("198.18.1.1:80", true));
+	close(tcp_connect("198.18.2.1:80", true));
+	close(tcp_connect("198.18.2.1:80", true));
+	m = take(s);
+	assert_int_equal(find_vip(&m, "198.18.1.1/32")->syns, 1);
+	assert_int_equal(find_vip(&m, "198.18.1.0/24")->syns, 1);
+	assert_int_equal(find_vip(&m, "198.18.0.0/16")->syns, 3);
+	msg_done(&m);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* a restarted agent finds its counters; nothing is there twice; the others' tables are not touched */
+static void test_vip_restart(void **state)
+{
+	need_root();
+	sh("nft 'table inet other { counter mine { packets 7 bytes 700 }; chain c { type filter hook input "
+	   "priority 0; "
+	   "counter name mine; }; }'");
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg before = take(s);
+	msg_done(&before);
+	udp_send("198.18.1.1:9", 100, 10);
+	auto_free char *other = output("nft list table inet other");
+	before = take(s);
+	sampler_free(s, true);
+	auto_free char *once = output("nft -s list table inet sluice");
+	for (int i = 0; i < 3; i++) {
+		s = sampler(NULL, 0, vips, 3);
+		struct msg after = take(s);
+		assert_memory_equal(before.report.vips, after.report.vips, 3 * sizeof(struct vip_sample));
+		msg_done(&after);
+		sampler_free(s, true);
+	}
+	auto_free char *again = output("nft -s list table inet sluice");
+	auto_free char *other_again = output("nft list table inet other");
+	assert_string_equal(once, again);
+	assert_string_equal(other, other_again);
+	assert_int_equal(occurrences("nft list tables", "table inet sluice"), 1);
+	assert_int_equal(occurrences("nft list table inet sluice", "counter name ip"), 6);
+	/* the rules still count */
+	s = sampler(NULL, 0, vips, 3);
+	struct msg m = take(s);
+	msg_done(&m);
+	udp_send("198.18.1.1:9", 100, 10);
+	m = take(s);
+	assert_true(find_vip(&m, vips[0])->in_packets >= find_vip(&before, vips[0])->in_packets + 10);
+	sampler_free(s, false);
+	assert_int_equal(occurrences("nft list tables", "sluice"), 0);
+	assert_int_equal(occurrences("nft list tables", "table inet other"), 1);
+	assert_int_equal(n_said, 0);
+	msg_done(&before);
+	msg_done(&m);
+	(void)state;
+}
+
+/* another set of prefixes: those that stay keep their counts, the others go */
+static void test_vip_reconfigured(void **state)
+{
+	static const char *const changed[] = { "198.18.1.0/24", "198.18.3.0/24" };
+
+	need_root();
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg m = take(s);
+	msg_done(&m);
+	udp_send("198.18.1.1:9", 100, 10);
+	sampler_free(s, true);
+	s = sampler(NULL, 0, changed, 2);
+	m = take(s);
+	assert_int_equal(m.report.n_vips, 2);
+	assert_int_equal(find_vip(&m, changed[0])->in_packets, 20);
+	assert_int_equal(find_vip(&m, changed[1])->in_packets, 0);
+	assert_int_equal(occurrences("nft list counters table inet sluice", "counter "), 6);
+	msg_done(&m);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* `nft flush ruleset` is what a reload of a firewall does */
+static void test_vip_flushed(void **state)
+{
+	need_root();
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg m = take(s);
+	msg_done(&m);
+	udp_send("198.18.1.1:9", 100, 10);
+	m = take(s);
+	uint64_t seen = find_vip(&m, vips[0])->in_packets;
+	msg_done(&m);
+	sh("nft flush ruleset");
+	m = take(s);
+	assert_int_equal(find_vip(&m, vips[0])->in_packets, seen); /* the last value */
+	msg_done(&m);
+	take_until(s, m, find_vip(&m, vips[0])->in_packets == 0);
+	msg_done(&m);
+	udp_send("198.18.1.1:9", 100, 10);
+	m = take(s);
+	assert_int_equal(find_vip(&m, vips[0])->in_packets, 20);
+	msg_done(&m);
+	assert_int_equal(n_said, 1);
+	assert_int_equal(count_said("somebody removed"), 1);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* a table of that name in another shape gives way, in one transaction */
+static void test_vip_foreign_table(void **state)
+{
+	need_root();
+	sh("nft 'table inet sluice { set in4 { type ipv4_addr; }; chain arrive { type filter hook input "
+	   "priority 5; "
+	   "ip daddr @in4 drop; }; }'");
+	struct sampler *s = sampler(NULL, 0, vips, 3);
+	struct msg m = take(s);
+	assert_int_equal(m.report.n_vips, 3);
+	msg_done(&m);
+	udp_send("198.18.1.1:9", 100, 10);
+	m = take(s);
+	assert_int_equal(find_vip(&m, vips[0])->in_packets, 20);
+	msg_done(&m);
+	sampler_free(s, false);
+	assert_int_equal(n_said, 0);
+	(void)state;
+}
+
+/* runs in a child that has given up root; its exit status is the verdict */
+static int unprivileged(void)
+{
+	static const char *const interfaces[] = { "lo" };
+	struct sampler *s = sampler(interfaces, 1, vips, 3);
+
+	for (int i = 0; i < 3; i++) {
+		struct msg m = take(s);
+		if (m.report.n_vips || m.report.n_links != 1 || !m.report.host.cpu_total_us)
+			return 1;
+		msg_done(&m);
+	}
+	sampler_free(s, false);
+	return n_said == 1 && count_said("sample vip: counting VIPs needs CAP_NET_ADMIN") == 1 ? 0 : 2;
+}
+
+static void test_no_privilege(void **state)
+{
+	need_root();
+	int status = -1;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(setgid(65534) || setuid(65534) ? 3 : unprivileged());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(occurrences("nft list tables", "sluice"), 0);
+	(void)state;
+}
+
+/* -- links -- */
+static void test_link_counts(void **state)
+{
+	static const char *const interfaces[] = { "up0", "up1", "lo" };
+
+	need_root();
+	struct sampler *s = sampler(interfaces, 3, NULL, 0);
+	struct msg a = take(s);
+	assert_int_equal(a.report.n_links, 3);
+	assert_int_equal(a.report.n_vips, 0);
+	frames_send("up0", 1000, 20);
+	struct msg b = take(s);
+	const struct link_sample *a0 = find_link(&a, "up0"), *b0 = find_link(&b, "up0");
+	const struct link_sample *a1 = find_link(&a, "up1"), *b1 = find_link(&b, "up1");
+	assert_true(b0->tx_packets - a0->tx_packets >= 20);
+	assert_true(b0->tx_bytes - a0->tx_bytes >= 20000);
+	assert_true(b1->rx_packets - a1->rx_packets >= 20);
+	assert_true(b1->rx_bytes - a1->rx_bytes >= 20000);
+	assert_int_equal(b0->speed_bps, 10000000000); /* what veth claims */
+	assert_int_equal(find_link(&b, "lo")->speed_bps, 0);
+	assert_int_equal(occurrences("nft list tables", "sluice"), 0); /* no VIPs, no table */
+	msg_done(&a);
+	msg_done(&b);
+	sampler_free(s, false);
+	(void)state;
+}
+
+static void test_qdisc_drops(void **state)
+{
+	static const char *const interfaces[] = { "up0" };
+
+	need_root();
+	sh("tc qdisc add dev up0 root tbf rate 8kbit burst 1600 limit 3200");
+	struct sampler *s = sampler(interfaces, 1, NULL, 0);
+	struct msg m = take(s);
+	assert_int_equal(find_link(&m, "up0")->qdisc_drops, 0);
+	msg_done(&m);
+	frames_send("up0", 1500, 20);
+	m = take(s);
+	assert_true(find_link(&m, "up0")->qdisc_drops >= 15);
+	msg_done(&m);
+	sampler_free(s, false);
+	sh("tc qdisc del dev up0 root");
+	(void)state;
+}
+
+static void test_link_missing(void **state)
+{
+	static const char *const interfaces[] = { "lo", "gone0", "an-interface-name-that-cannot-be" };
+
+	need_root();
+	struct sampler *s = sampler(interfaces, 3, NULL, 0);
+	struct msg m;
+	for (int i = 0; i < 3; i++) {
+		m = take(s);
+		assert_int_equal(m.report.n_links, 1);
+		msg_done(&m);
+	}
+	assert_int_equal(n_said, 1);
+	assert_int_equal(count_said("sample link: not there: gone0 an-interface-name-that-cannot-be"), 1);
+	sampler_free(s, false);
+	n_said = 0;
+	s = sampler(interfaces, 2, NULL, 0);
+	m = take(s);
+	msg_done(&m);
+	sh("ip link add gone0 type veth peer name gone1 && ip link set gone0 up && ip link set gone1 up");
+	frames_send("gone0", 1000, 10);
+	m = take(s);
+	assert_int_equal(count_said("sample link: works again"), 1);
+	uint64_t bytes = find_link(&m, "gone0")->tx_bytes;
+	assert_true(bytes >= 10000);
+	msg_done(&m);
+	sh("ip link del gone0");
+	m = take(s);
+	assert_true(find_link(&m, "gone0")->tx_bytes >= bytes); /* stays at its last value */
+	assert_int_equal(count_said("sample link: not there: gone0"), 2);
+	assert_int_equal(n_said, 3);
+	msg_done(&m);
+	sampler_free(s, false);
+	(void)state;
+}
+
+/* -- transport -- */
+static void test_listen_queue(void **state)
+{
+	int fds[5];
+
+	need_root();
+	struct sampler *s = sampler(NULL, 0, vips, 3), *any = sampler(NULL, 0, NULL, 0);
+	auto_close int vip = tcp_listen("198.18.1.1:80", 16), elsewhere = tcp_listen("198.18.3.1:80", 16);
+	for (int i = 0; i < 5; i++)
+		fds[i] = tcp_connect(i < 2 ? "198.18.1.1:80" : "198.18.3.1:80", true);
+	struct msg m;
+	take_until(s, m, m.report.host.listen_queue == 2);
+	msg_done(&m);
+	take_until(any, m, m.report.host.listen_queue == 3);
+	msg_done(&m);
+	auto_close int wildcard = tcp_listen("[::]:81", 16);
+	int six[4];
+	for (int i = 0; i < 4; i++)
+		six[i] = tcp_connect("[2001:db8:1::1]:81", true);
+	take_until(s, m, m.report.host.listen_queue == 4);
+	msg_done(&m);
+	for (int i = 0; i < 5; i++)
+		close(fds[i]);
+	for (int i = 0; i < 4; i++)
+		close(six[i]);
+	sampler_free(s, false);
+	sampler_free(any, false);
+	(void)state;
+}
+
+static void test_listen_drops(void **state)
+{
+	int fds[8];
+
+	need_root();
+	struct sampler *s = sampler(NULL, 0, NULL, 0);
+	struct msg a = take(s), b;
+	auto_close int listener = tcp_listen("198.18.1.1:80", 0);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = tcp_connect("198.18.1.1:80", false);
+	take_until(s, b, b.report.host.listen_drops > a.report.host.listen_drops);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	msg_done(&a);
+	msg_done(&b);
+	sampler_free(s, false);
+	(void)state;
+}
+
+static int udp_bind(const char *text)
+{
+	struct sockaddr_storage ss = endpoint(text);
+	int small = 1, fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, sizeof(ss)), 0);
+	return fd;
+}
+
+static void test_udp_drops(void **state)
+{
+	need_root();
+	struct sampler *s = sampler(NULL, 0, NULL, 0);
+	auto_close int v4 = udp_bind("198.18.1.1:53"), v6 = udp_bind("[2001:db8:1::1]:53");
+	struct msg a = take(s), b, c;
+	udp_send("198.18.1.1:53", 1000, 50);
+	take_until(s, b, b.report.host.udp_drops >= a.report.host.udp_drops + 40);
+	udp_send("[2001:db8:1::1]:53", 1000, 50);
+	take_until(s, c, c.report.host.udp_drops >= b.report.host.udp_drops + 40);
+	msg_done(&a);
+	msg_done(&b);
+	msg_done(&c);
+	sampler_free(s, false);
+	(void)state;
+}
+
+static void test_host(void **state)
+{
+	struct sampler *s = sampler(NULL, 0, NULL, 0);
+	struct msg a = take(s), b;
+
+	assert_int_equal(strlen(a.report.boot_id), 36);
+	assert_true(a.report.mono_us > 0);
+	assert_true(a.report.host.cpu_busy_us > 0 && a.report.host.cpu_busy_us < a.report.host.cpu_total_us);
+	take_until(s, b, b.report.host.cpu_busy_us > a.report.host.cpu_busy_us);
+	assert_true(b.report.host.cpu_total_us > a.report.host.cpu_total_us);
+	assert_true(b.report.mono_us > a.report.mono_us);
+	msg_done(&a);
+	msg_done(&b);
+	sampler_free(s, false);
+	sampler_free(NULL, false);
+	(void)state;
+}
+
+int main(void)
+{
+#define live(test) cmocka_unit_test_setup(test, fresh)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_proc_pair),
+		cmocka_unit_test(test_proc_line),
+		cmocka_unit_test(test_proc_softnet),
+		cmocka_unit_test(test_proc_cpu),
+		cmocka_unit_test(test_counter_names),
+		cmocka_unit_test(test_script_nested),
+		live(test_vip_counts),
+		live(test_vip_syns),
+		live(test_vip_nested),
+		live(test_vip_restart),
+		live(test_vip_reconfigured),
+		live(test_vip_flushed),
+		live(test_vip_foreign_table),
+		live(test_no_privilege),
+		live(test_link_counts),
+		live(test_qdisc_drops),
+		live(test_link_missing),
+		live(test_listen_queue),
+		live(test_listen_drops),
+		live(test_udp_drops),
+		live(test_host),
+	};
+
+	return cmocka_run_group_tests(tests, make_namespace, NULL);
+}

@@ -1,0 +1,12 @@
+# proto/base and proto/wire
+wire_pki := proto/wire/tls.c proto/wire/pki.c tests/unit/certs.c $(base)
+
+unit += base frame msg tls pki link
+base_src  := $(base)
+frame_src := proto/wire/frame.c tests/fuzz/frame_fuzz.c tests/fuzz/replay.c $(base)
+msg_src   := proto/wire/msg.c tests/fuzz/msg_fuzz.c tests/fuzz/replay.c $(base)
+msg_obj   := $(gen_o)
+tls_src   := $(wire_pki)
+pki_src   := $(wire_pki)
+link_src  := proto/wire/link.c proto/wire/frame.c proto/wire/msg.c $(wire_pki)
+link_obj  := $(gen_o)
