@@ -43,9 +43,9 @@ static void *link_new(const struct source_cfg *cfg)
 /* 0 is "unknown" on the wire; the kernel says -1. Two steps: it first tells how long its masks are. */
 static uint64_t read_speed(int fd, const char *name)
 {
-	struct {
+	union {
 		struct ethtool_link_settings s;
-		uint32_t masks[3 * 128];
+		uint8_t room[sizeof(struct ethtool_link_settings) + 3 * 127 * sizeof(uint32_t)];
 	} req = { .s.cmd = ETHTOOL_GLINKSETTINGS };
 	struct ifreq ifr = { 0 };
 

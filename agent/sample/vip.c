@@ -3,7 +3,7 @@
  * ABSENT when a read finds counters gone (`nft flush ruleset` takes everybody's tables), then set up again,
  * at most every RETRY_TAKES reads. Table and counters outlive the agent unless it is told to remove them.
  * Written through libnftables, whose context lives for one transaction only; read by a netlink dump of the
- * counters (0.03 ms for 20 VIPs, where list-as-JSON takes 0.6 ms and grows faster than linearly). */
+ * counters (0.05 ms for 20 VIPs and 4 ms for 1,000, where nft's JSON takes 0.6 ms and 40). */
 #include "agent/sample/source.h"
 
 #include <errno.h>

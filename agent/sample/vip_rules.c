@@ -19,11 +19,16 @@ static int addr_bytes(uint8_t family)
 
 char *vip_rules_name(enum vip_way way, const struct prefix *p, char *buf)
 {
-	int n = snprintf(buf, VIP_NAME_LEN, "%s_", way_name[way]);
+	static const char digits[] = "0123456789abcdef";
+	char hex[33];
+	int n = 0;
 
-	for (int i = 0; i < addr_bytes(p->family); i++)
-		n += snprintf(buf + n, VIP_NAME_LEN - (size_t)n, "%02x", p->a[i]);
-	snprintf(buf + n, VIP_NAME_LEN - (size_t)n, "_%u", p->len);
+	/* by hand: every counter of every read passes here */
+	for (int i = 0; i < addr_bytes(p->family); i++) {
+		hex[n++] = digits[p->a[i] >> 4];
+		hex[n++] = digits[p->a[i] & 15];
+	}
+	snprintf(buf, VIP_NAME_LEN, "%s_%.*s_%u", way_name[way], n, hex, p->len);
 	return buf;
 }
 

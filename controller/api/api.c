@@ -4,6 +4,7 @@
 
 #include "controller/api/api_int.h"
 #include "controller/api/routes.h"
+#include "controller/rounds.h"
 
 int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why)
 {
@@ -29,6 +30,11 @@ int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_ap
 uint16_t api_port(const struct api *a)
 {
 	return http_port(a->http);
+}
+
+const struct rounds_view *api_rounds(const struct api *a)
+{
+	return a->c->rounds ? rounds_view(a->c->rounds) : NULL;
 }
 
 void api_free(struct api *a)

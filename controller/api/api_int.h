@@ -34,6 +34,21 @@ struct response op_reply(struct op_result r, json_t *done);
 struct response op_drain(struct api *a, const struct request *req, enum drain_kind kind);
 struct response op_undrain(struct api *a, const struct request *req, enum drain_kind kind);
 
+struct rounds_view;
+/* The last round's, or NULL. */
+const struct rounds_view *api_rounds(const struct api *a);
+json_t *plan_moves(const struct snapshot *s, const struct move *m, size_t n);
+
+/* What is wrong now, worst first: fn per finding. */
+enum alert_severity { ALERT_ALERT, ALERT_WARNING, ALERT_SEVERITIES };
+struct alert {
+	enum alert_severity severity;
+	const char *kind; /* "round", "mode", "plan", "site", "node", "route", "service", "shard" */
+	const char *name; /* of the object, or "" */
+	const char *text;
+};
+void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert *al, void *arg), void *arg);
+
 struct hub *hub_new(struct api *a);
 void hub_free(struct hub *h);
 size_t hub_listeners(const struct hub *h);

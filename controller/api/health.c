@@ -14,7 +14,7 @@ struct response health_live(struct api *a, const struct request *req)
 
 struct response health_ready(struct api *a, const struct request *req)
 {
-	const struct rounds_view *v = a->c->rounds ? rounds_view(a->c->rounds) : NULL;
+	const struct rounds_view *v = api_rounds(a);
 
 	(void)req;
 	if (!v)

@@ -85,5 +85,6 @@ struct response op_undrain(struct api *a, const struct request *req, enum drain_
 
 	if (!exists(a, kind, name, &error) || !view_body(req, keys, &body, &error))
 		return error;
-	return op_reply(control_undrain(a->c, req->actor, kind, name), drained(a, kind, name));
+	struct op_result r = control_undrain(a->c, req->actor, kind, name);
+	return op_reply(r, drained(a, kind, name));
 }

@@ -14,7 +14,7 @@
 #define LIST_MAX	   1000
 #define REPLAY_BATCH	   100
 #define STREAMS_MAX	   1500
-#define STREAM_BACKLOG_MAX (1024 * 1024)
+#define STREAM_BACKLOG_MAX (256 * 1024)
 #define HEARTBEAT_MS	   10000
 #define KINDS_LEN	   256
 
@@ -138,8 +138,10 @@ static void format(const struct store_event *ev, struct buf *out)
 
 static void sub_add(struct sub *s, const struct buf *text)
 {
-	if (buf_add(&s->out, text->data, text->len) != 0)
+	if (s->out.len + text->len > STREAM_BACKLOG_MAX && s->out.len)
 		s->overrun = true;
+	else
+		buf_add(&s->out, text->data, text->len);
 	if (s->stream)
 		stream_wake(s->stream);
 }
@@ -244,7 +246,6 @@ static struct response stream(struct api *a, const char *kinds, uint64_t after)
 		return problem(503, "There are %zu event streams already; try again later.", h->n);
 	s = xcalloc(1, sizeof(*s));
 	s->hub = h;
-	s->out.max = STREAM_BACKLOG_MAX;
 	s->cursor = after;
 	snprintf(s->kinds, sizeof(s->kinds), "%s", kinds);
 	buf_adds(&s->out, "retry: 2000\n\n");

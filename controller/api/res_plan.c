@@ -19,7 +19,7 @@ static json_t *move_json(const struct snapshot *s, const struct move *m)
 			 view_count(m->moved), "hi", view_count(m->moved_hi), "why", view_text(m->why));
 }
 
-static json_t *moves_json(const struct snapshot *s, const struct move *m, size_t n)
+json_t *plan_moves(const struct snapshot *s, const struct move *m, size_t n)
 {
 	json_t *list = json_array();
 
@@ -45,7 +45,7 @@ static json_t *forecast_json(const struct snapshot *s, const struct plan *p)
 
 struct response res_plan_get(struct api *a, const struct request *req)
 {
-	const struct rounds_view *v = a->c->rounds ? rounds_view(a->c->rounds) : NULL;
+	const struct rounds_view *v = api_rounds(a);
 
 	(void)req;
 	if (!v || !v->plan || !v->snapshot)
@@ -58,8 +58,8 @@ struct response res_plan_get(struct api *a, const struct request *req)
 	json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "state", plan_state_str(p->state),
 			      "why", view_text(p->why), "age_ms", view_age(v->at, mono_now()), "mode",
 			      steer_mode_str(a->c->model.mode), "tilt", v->tilt, "moves",
-			      moves_json(v->snapshot, p->moves, p->n_moves), "refused",
-			      moves_json(v->snapshot, p->refused, p->n_refused), "forecast",
+			      plan_moves(v->snapshot, p->moves, p->n_moves), "refused",
+			      plan_moves(v->snapshot, p->refused, p->n_refused), "forecast",
 			      forecast_json(v->snapshot, p));
 	json_object_set_new(j, "gap_pct", view_ratio(p->gap_pct));
 	json_object_set_new(j, "coverage_pct", p->coverage_pct > 0 ? view_ratio(p->coverage_pct) : json_null());

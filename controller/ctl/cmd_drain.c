@@ -67,7 +67,8 @@ static int undrain_run(struct ctl *ctl, int argc, char **argv)
 	auto_free char *path = target(ctl, argv[i], argv[i + 1], "undrain");
 	if (!path)
 		return CTL_USAGE;
-	int rc = ctl_call(ctl, "POST", path, NULL, &r);
+	json_auto_t *body = json_object();
+	int rc = ctl_call(ctl, "POST", path, body, &r);
 	return rc ? rc : done(ctl, &r, "%s %s serves again as soon as it is healthy", argv[i], argv[i + 1]);
 }
 

@@ -13,7 +13,9 @@
 
 #define WAIT_MIN_MS 500
 #define WAIT_MAX_MS 10000
-#define PAGE	    500
+#define PAGE	    1000
+#define NEWEST	    100
+#define TAIL	    10 /* shown before following */
 
 struct follow {
 	struct ctl *ctl;
@@ -60,34 +62,48 @@ static char *kind_query(const char *kind)
 	return kind ? ctl_path("&kind=", kind, "") : xstrdup("");
 }
 
-static int page(struct ctl *ctl, uint64_t *since, const char *kind, bool *ret_more)
+struct page {
+	json_int_t next, last; /* the last event looked at, and the last there is */
+};
+
+static int print_page(struct ctl *ctl, const char *path, struct page *ret)
 {
-	auto_free char *query = kind_query(kind);
-	auto_free char *path =
-		xasprintf("/v1/events?since=%llu&limit=%d%s", (unsigned long long)*since, PAGE, query);
 	auto_reply r = { 0 };
-	json_t *ev, *items;
+	json_t *ev;
 	size_t i;
 	int rc = ctl_call(ctl, "GET", path, NULL, &r);
 
 	if (rc)
 		return rc;
-	items = json_is_array(r.json) ? r.json : json_object_get(r.json, "items");
-	json_array_foreach(items, i, ev) {
+	json_array_foreach(json_object_get(r.json, "events"), i, ev)
 		print_event(ctl, ev);
-		*since = (uint64_t)json_integer_value(json_object_get(ev, "id"));
-	}
-	*ret_more = json_array_size(items) == PAGE;
+	ret->next = json_integer_value(json_object_get(r.json, "next"));
+	ret->last = json_integer_value(json_object_get(r.json, "last"));
 	return CTL_OK;
 }
 
-static int list(struct ctl *ctl, uint64_t since, const char *kind)
+/* The newest limit events; *ret_page says where they end. */
+static int newest(struct ctl *ctl, int limit, const char *kind, struct page *ret_page)
 {
-	bool more = true;
-	int rc = CTL_OK;
+	auto_free char *query = kind_query(kind);
+	auto_free char *path = xasprintf("/v1/events?limit=%d%s", limit, query);
 
-	while (more && !rc)
-		rc = page(ctl, &since, kind, &more);
+	return print_page(ctl, path, ret_page);
+}
+
+static int list_since(struct ctl *ctl, uint64_t since, const char *kind)
+{
+	auto_free char *query = kind_query(kind);
+	struct page p = { (json_int_t)since, 0 };
+	json_int_t from;
+	int rc;
+
+	do {
+		auto_free char *path =
+			xasprintf("/v1/events?after=%lld&limit=%d%s", (long long)p.next, PAGE, query);
+		from = p.next;
+		rc = print_page(ctl, path, &p);
+	} while (!rc && p.next > from && p.next < p.last);
 	return rc;
 }
 
@@ -99,8 +115,12 @@ static void on_event(const char *id, const char *event, const char *data, void *
 	json_auto_t *ev = json_loads(data, 0, NULL);
 
 	(void)id;
-	(void)event;
-	if (json_is_object(ev))
+	if (!strcmp(event, "gap"))
+		ctl_fail("events %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT
+			 " are too old: no longer stored",
+			 json_integer_value(json_object_get(ev, "from")),
+			 json_integer_value(json_object_get(ev, "to")));
+	else if (json_is_object(ev))
 		print_event(f->ctl, ev);
 	fflush(f->ctl->out.f);
 }
@@ -118,15 +138,17 @@ static void wait_ms(long ms)
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
 }
 
-static int follow(struct ctl *ctl, const char *path, const char *since)
+/* Never returns CTL_OK: following ends by a signal or a refusal. */
+static int follow(struct ctl *ctl, const char *path, uint64_t since)
 {
 	struct follow f = { .ctl = ctl };
 	long wait = WAIT_MIN_MS;
-	int rc = CTL_OK;
+	int rc;
 
 	if (!ctl_client(ctl))
 		return CTL_FAILED;
-	snprintf(f.sse.id, sizeof(f.sse.id), "%s", since);
+	snprintf(f.sse.id, sizeof(f.sse.id), "%llu", (unsigned long long)since);
+	fflush(ctl->out.f);
 	for (;;) {
 		auto_reply r = { 0 };
 
@@ -161,18 +183,21 @@ static int events_run(struct ctl *ctl, int argc, char **argv)
 		{ 0, "kind", "KIND", "only this kind, such as decision, drain, mode, guard.hold", OPT_STR,
 		  &kind },
 	};
-	char id[24] = "";
+	struct page tail = { 0, 0 };
 	int i = ctl_opts_(ctl, opts, argc, argv, 0, 0);
 
 	if (i < 0)
 		return ctl->rc;
-	if (!follows)
-		return list(ctl, since == UINT64_MAX ? 0 : since, kind);
-	if (since != UINT64_MAX)
-		snprintf(id, sizeof(id), "%llu", (unsigned long long)since);
-	auto_free char *query = kind_query(kind);
-	auto_free char *path = xasprintf("/v1/events?follow=true%s", query);
-	return follow(ctl, path, id);
+	if (!follows && since != UINT64_MAX)
+		return list_since(ctl, since, kind);
+	if (since == UINT64_MAX) {
+		int rc = newest(ctl, follows ? TAIL : NEWEST, kind, &tail);
+		if (rc || !follows)
+			return rc;
+		since = (uint64_t)tail.last;
+	}
+	auto_free char *path = kind ? ctl_path("/v1/events?kind=", kind, "") : xstrdup("/v1/events");
+	return follow(ctl, path, since);
 }
 
 const struct cmd cmd_events = {

@@ -80,6 +80,52 @@ static void add_age(struct table *t, const struct column *c, const json_t *v)
 	table_add(t, ms > AGE_BAD_MS ? TINT_BAD : TINT_NONE, "%s", text_age(ms, buf));
 }
 
+static void add_since(struct table *t, const struct column *c, const json_t *v)
+{
+	char buf[TEXT_NUM];
+
+	(void)c;
+	table_add(t, TINT_NONE, "%s", text_age(json_number_value(v), buf));
+}
+
+static void add_range(struct table *t, const struct column *c, const json_t *v)
+{
+	char lo[TEXT_NUM], hi[TEXT_NUM];
+
+	(void)c;
+	text_si(json_number_value(json_object_get(v, "lo")), lo);
+	text_si(json_number_value(json_object_get(v, "hi")), hi);
+	table_add(t, TINT_NONE, strcmp(lo, hi) ? "%s-%s" : "%s", lo, hi);
+}
+
+static const char *word(const json_t *v, const char *key)
+{
+	const char *s = json_string_value(json_object_get(v, key));
+
+	return s ? s : "?";
+}
+
+static void add_cells(struct table *t, const struct column *c, const json_t *v)
+{
+	enum tint tint = TINT_NONE;
+	auto_buf b = { 0 };
+	json_t *cell;
+	size_t i;
+
+	(void)c;
+	json_array_foreach(v, i, cell) {
+		const char *grade = word(cell, "grade"), *wanted = word(cell, "wanted");
+		bool same = !strcmp(grade, wanted);
+
+		buf_addf(&b, "%s%s:%s", i ? " " : "", word(cell, "site"), grade);
+		if (!same)
+			buf_addf(&b, ">%s", wanted);
+		if (!same || strcmp(grade, "normal"))
+			tint = TINT_WARN;
+	}
+	table_add(t, tint, "%s", b.len ? b.data : "-");
+}
+
 static void add_yes(struct table *t, const struct column *c, const json_t *v)
 {
 	(void)c;
@@ -90,7 +136,9 @@ static void add_flag(struct table *t, const struct column *c, const json_t *v)
 {
 	char word[32] = "";
 
-	for (size_t i = 0; json_is_true(v) && c->title[i] && i + 1 < sizeof(word); i++)
+	bool set = json_is_true(v) || json_is_object(v);
+
+	for (size_t i = 0; set && c->title[i] && i + 1 < sizeof(word); i++)
 		word[i] = (char)tolower((unsigned char)c->title[i]);
 	table_add(t, TINT_WARN, "%s", word);
 }
@@ -117,9 +165,9 @@ static void add_count(struct table *t, const struct column *c, const json_t *v)
 }
 
 static void (*const writers[])(struct table *, const struct column *, const json_t *) = {
-	[COL_TEXT] = add_text, [COL_NUM] = add_num,   [COL_SI] = add_si,
-	[COL_PCT] = add_pct,   [COL_AGE] = add_age,   [COL_YES] = add_yes,
-	[COL_FLAG] = add_flag, [COL_LIST] = add_list, [COL_COUNT] = add_count,
+	[COL_TEXT] = add_text,	 [COL_NUM] = add_num,	  [COL_SI] = add_si,	 [COL_PCT] = add_pct,
+	[COL_AGE] = add_age,	 [COL_SINCE] = add_since, [COL_YES] = add_yes,	 [COL_FLAG] = add_flag,
+	[COL_RANGE] = add_range, [COL_CELLS] = add_cells, [COL_LIST] = add_list, [COL_COUNT] = add_count,
 };
 
 struct table *column_table(const struct column *cols, json_t *items)
@@ -136,7 +184,7 @@ struct table *column_table(const struct column *cols, json_t *items)
 		for (const struct column *c = cols; c->title; c++) {
 			const json_t *v = column_field(item, c->field);
 			if (!v || json_is_null(v))
-				table_add(t, TINT_DIM, "-");
+				table_add(t, TINT_DIM, "%s", c->kind == COL_FLAG ? "" : "-");
 			else
 				writers[c->kind](t, c, v);
 		}

@@ -39,7 +39,10 @@ class Raising:
         if speaker and speaker.kind != "node":
             values |= {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}
         if speaker and speaker.kind == "router":
-            values |= {"net.ipv4.fib_multipath_hash_policy": 1, "net.ipv6.fib_multipath_hash_policy": 1}
+            # the 5-tuple, spelled out: policy 1 would trust a hash the sender's socket chose, which a veth carries
+            # along and a retransmission changes: connections would jump between nodes
+            for v in (4, 6):
+                values |= {f"net.ipv{v}.fib_multipath_hash_policy": 3, f"net.ipv{v}.fib_multipath_hash_fields": 0x37}
         if speaker and speaker.kind == "bird-stub":
             values |= {"net.ipv4.ip_local_port_range": "2000 65000"}
         sysctl(self.g.ns(name), values)

@@ -224,6 +224,9 @@ static int fresh(void **state)
 	return 0;
 }
 
+/* a socket that only has to be there, until the end of the test */
+#define open_socket auto_close __attribute__((unused)) int
+
 #define need_root()                                                                                          \
 	do {                                                                                                 \
 		if (!have_root)                                                                              \
@@ -389,9 +392,9 @@ static void test_vip_syns(void **state)
 	struct sampler *s = sampler(NULL, 0, vips, 3);
 	struct msg m = take(s);
 	msg_done(&m);
-	auto_close int l4 = tcp_listen("198.18.2.1:80", 16), l6 = tcp_listen("[2001:db8:1::1]:80", 16);
-	auto_close int a = tcp_connect("198.18.2.1:80", true), b = tcp_connect("198.18.2.1:80", true);
-	auto_close int c = tcp_connect("[2001:db8:1::1]:80", true);
+	open_socket l4 = tcp_listen("198.18.2.1:80", 16), l6 = tcp_listen("[2001:db8:1::1]:80", 16);
+	open_socket a = tcp_connect("198.18.2.1:80", true), b = tcp_connect("198.18.2.1:80", true);
+	open_socket c = tcp_connect("[2001:db8:1::1]:80", true);
 	auto_close int refused = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage ss = endpoint("198.18.2.1:81");
 	assert_int_equal(connect(refused, (struct sockaddr *)&ss, sizeof(ss)), -1);
@@ -416,7 +419,7 @@ static void test_vip_nested(void **state)
 	struct msg m = take(s);
 	assert_int_equal(m.report.n_vips, 3); /* the double is dropped */
 	msg_done(&m);
-	auto_close int sink1 = tcp_listen("198.18.1.1:80", 16), sink2 = tcp_listen("198.18.2.1:80", 16);
+	open_socket sink1 = tcp_listen("198.18.1.1:80", 16), sink2 = tcp_listen("198.18.2.1:80", 16);
 	close(tcp_connect("198.18.1.1:80", true));
 	close(tcp_connect("198.18.2.1:80", true));
 	close(tcp_connect("198.18.2.1:80", true));
@@ -661,7 +664,7 @@ static void test_listen_queue(void **state)
 
 	need_root();
 	struct sampler *s = sampler(NULL, 0, vips, 3), *any = sampler(NULL, 0, NULL, 0);
-	auto_close int vip = tcp_listen("198.18.1.1:80", 16), elsewhere = tcp_listen("198.18.3.1:80", 16);
+	open_socket vip = tcp_listen("198.18.1.1:80", 16), elsewhere = tcp_listen("198.18.3.1:80", 16);
 	for (int i = 0; i < 5; i++)
 		fds[i] = tcp_connect(i < 2 ? "198.18.1.1:80" : "198.18.3.1:80", true);
 	struct msg m;
@@ -669,7 +672,7 @@ static void test_listen_queue(void **state)
 	msg_done(&m);
 	take_until(any, m, m.report.host.listen_queue == 3);
 	msg_done(&m);
-	auto_close int wildcard = tcp_listen("[::]:81", 16);
+	open_socket wildcard = tcp_listen("[::]:81", 16);
 	int six[4];
 	for (int i = 0; i < 4; i++)
 		six[i] = tcp_connect("[2001:db8:1::1]:81", true);
@@ -691,7 +694,7 @@ static void test_listen_drops(void **state)
 	need_root();
 	struct sampler *s = sampler(NULL, 0, NULL, 0);
 	struct msg a = take(s), b;
-	auto_close int listener = tcp_listen("198.18.1.1:80", 0);
+	open_socket listener = tcp_listen("198.18.1.1:80", 0);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = tcp_connect("198.18.1.1:80", false);
 	take_until(s, b, b.report.host.listen_drops > a.report.host.listen_drops);
@@ -717,7 +720,7 @@ static void test_udp_drops(void **state)
 {
 	need_root();
 	struct sampler *s = sampler(NULL, 0, NULL, 0);
-	auto_close int v4 = udp_bind("198.18.1.1:53"), v6 = udp_bind("[2001:db8:1::1]:53");
+	open_socket v4 = udp_bind("198.18.1.1:53"), v6 = udp_bind("[2001:db8:1::1]:53");
 	struct msg a = take(s), b, c;
 	udp_send("198.18.1.1:53", 1000, 50);
 	take_until(s, b, b.report.host.udp_drops >= a.report.host.udp_drops + 40);

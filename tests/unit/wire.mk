@@ -1,10 +1,11 @@
 # proto/base and proto/wire
-wire_pki := proto/wire/tls.c proto/wire/pki.c tests/unit/certs.c $(base)
+wire_base := proto/base/addr.c proto/base/err.c proto/base/log.c proto/base/mem.c proto/base/mono.c
+wire_pki  := proto/wire/tls.c proto/wire/pki.c tests/unit/certs.c $(wire_base)
 
 unit += base frame msg tls pki link
-base_src  := $(base)
-frame_src := proto/wire/frame.c tests/fuzz/frame_fuzz.c tests/fuzz/replay.c $(base)
-msg_src   := proto/wire/msg.c tests/fuzz/msg_fuzz.c tests/fuzz/replay.c $(base)
+base_src  := $(wire_base)
+frame_src := proto/wire/frame.c tests/fuzz/frame_fuzz.c tests/fuzz/replay.c $(wire_base)
+msg_src   := proto/wire/msg.c tests/fuzz/msg_fuzz.c tests/fuzz/replay.c $(wire_base)
 msg_obj   := $(gen_o)
 tls_src   := $(wire_pki)
 pki_src   := $(wire_pki)

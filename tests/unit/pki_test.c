@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/wire/pki.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#include "proto/base/err.h"
+#include "proto/wire/msg.h"
+#include "tests/unit/certs.h"
+
+#define DAY_S 86400
+
+static char *dir;
+static char why[TEXT_LEN];
+
+#define assert_says(text, part)                                                                              \
+	do {                                                                                                 \
+		if (!strstr(text, part))                                                                     \
+			fail_msg("\"%s\" does not say \"%s\"", text, part);                                  \
+	} while (0)
+
+static gnutls_x509_crt_t load(const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s.pem", dir, name);
+	gnutls_x509_crt_t crt;
+	gnutls_datum_t d;
+
+	assert_int_equal(gnutls_load_file(path, &d), 0);
+	gnutls_x509_crt_init(&crt);
+	assert_int_equal(gnutls_x509_crt_import(crt, &d, GNUTLS_X509_FMT_PEM), 0);
+	gnutls_free(d.data);
+	return crt;
+}
+
+static void assert_mode(const char *file, mode_t mode)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, file);
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, mode);
+}
+
+static int count_files(void)
+{
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void assert_dn(gnutls_x509_crt_t crt, const char *oid, const char *value)
+{
+	char text[128] = "";
+	size_t size = sizeof(text);
+
+	assert_int_equal(gnutls_x509_crt_get_dn_by_oid(crt, oid, 0, 0, text, &size), 0);
+	assert_string_equal(text, value);
+}
+
+static void assert_common(gnutls_x509_crt_t crt, int days)
+{
+	unsigned char serial[32];
+	size_t size = sizeof(serial);
+	unsigned bits;
+
+	assert_int_equal(gnutls_x509_crt_get_version(crt), 3);
+	assert_int_equal(gnutls_x509_crt_get_pk_algorithm(crt, &bits), GNUTLS_PK_ECDSA);
+	assert_int_equal(bits, 256);
+	assert_int_equal(gnutls_x509_crt_get_signature_algorithm(crt), GNUTLS_SIGN_ECDSA_SHA256);
+	assert_int_equal(gnutls_x509_crt_get_serial(crt, serial, &size), 0);
+	assert_int_equal(size, 16);
+	assert_int_equal(serial[0] & 0x80, 0);
+	time_t end = gnutls_x509_crt_get_expiration_time(crt);
+	assert_in_range(end, time(NULL) + days * DAY_S - 10, time(NULL) + days * DAY_S + 10);
+	assert_true(gnutls_x509_crt_get_activation_time(crt) <= time(NULL) - 3590);
+}
+
+static void test_ca(void **state)
+{
+	unsigned critical, ca, usage;
+	int pathlen;
+
+	(void)state;
+	gnutls_x509_crt_t crt = load("ca");
+	assert_common(crt, 3650);
+	assert_dn(crt, GNUTLS_OID_X520_ORGANIZATION_NAME, "lab");
+	assert_int_equal(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &pathlen), 1);
+	assert_true(critical && ca);
+	assert_int_equal(pathlen, 0);
+	assert_int_equal(gnutls_x509_crt_get_key_usage(crt, &usage, &critical), 0);
+	assert_int_equal(usage, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+	assert_int_equal(gnutls_x509_crt_check_issuer(crt, crt), 1);
+	assert_mode("ca.pem", 0644);
+	assert_mode("ca.key", 0600);
+	gnutls_x509_crt_deinit(crt);
+}
+
+static void test_leaf(void **state)
+{
+	unsigned critical, ca, usage, status = 1;
+	char oid[2][64];
+	int pathlen;
+
+	(void)state;
+	assert_int_equal(pki_issue(dir, "fra1", PKI_ROLE_NODE, "192.0.2.7, 2001:db8::7", 90, false, why), 0);
+	gnutls_x509_crt_t crt = load("fra1"), issuer = load("ca");
+	assert_common(crt, 90);
+	assert_dn(crt, GNUTLS_OID_X520_COMMON_NAME, "fra1");
+	assert_dn(crt, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, "node");
+	assert_int_equal(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &pathlen), 0);
+	assert_false(ca);
+	assert_int_equal(gnutls_x509_crt_get_key_usage(crt, &usage, &critical), 0);
+	assert_int_equal(usage, GNUTLS_KEY_DIGITAL_SIGNATURE);
+	for (unsigned i = 0; i < 2; i++) {
+		size_t size = sizeof(oid[i]);
+		assert_int_equal(gnutls_x509_crt_get_key_purpose_oid(crt, i, oid[i], &size, &critical), 0);
+	}
+	assert_string_equal(oid[0], GNUTLS_KP_TLS_WWW_CLIENT);
+	assert_string_equal(oid[1], GNUTLS_KP_TLS_WWW_SERVER);
+	assert_true(gnutls_x509_crt_check_hostname(crt, "fra1"));
+	assert_true(gnutls_x509_crt_check_hostname(crt, "192.0.2.7"));
+	assert_true(gnutls_x509_crt_check_hostname(crt, "2001:db8::7"));
+	assert_false(gnutls_x509_crt_check_hostname(crt, "192.0.2.8"));
+	assert_false(gnutls_x509_crt_check_hostname(crt, "localhost"));
+	assert_int_equal(gnutls_x509_crt_list_verify(&crt, 1, &issuer, 1, NULL, 0, 0, &status), 0);
+	assert_int_equal(status, 0);
+	assert_mode("fra1.pem", 0644);
+	assert_mode("fra1.key", 0600);
+	gnutls_x509_crt_deinit(crt);
+	gnutls_x509_crt_deinit(issuer);
+}
+
+static void test_controller_serves_localhost(void **state)
+{
+	(void)state;
+	assert_int_equal(pki_issue(dir, "ctl", PKI_ROLE_CONTROLLER, "198.51.100.1", 90, false, why), 0);
+	gnutls_x509_crt_t crt = load("ctl");
+	assert_dn(crt, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, "controller");
+	static const char *const names[] = { "ctl", "localhost", "127.0.0.1", "::1", "198.51.100.1" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_true(gnutls_x509_crt_check_hostname(crt, names[i]));
+	gnutls_x509_crt_deinit(crt);
+}
+
+static void test_loads_as_credentials(void **state)
+{
+	(void)state;
+	certs_issue(dir, "pair", PKI_ROLE_NODE, 1);
+	struct tls_creds *c = certs_load(dir, "pair");
+	assert_string_equal(tls_creds_name(c), "pair");
+	tls_creds_unref(c);
+}
+
+static void test_nothing_is_overwritten(void **state)
+{
+	(void)state;
+	assert_int_equal(pki_init(dir, "lab", 10, why), -EEXIST);
+	assert_says(why, "ca.pem exists already");
+	assert_int_equal(pki_issue(dir, "once", PKI_ROLE_NODE, NULL, 10, false, why), 0);
+	gnutls_x509_crt_t first = load("once");
+	int files = count_files();
+	assert_int_equal(pki_issue(dir, "once", PKI_ROLE_NODE, NULL, 10, false, why), -EEXIST);
+	assert_says(why, "once.pem exists already");
+	gnutls_x509_crt_t same = load("once");
+	assert_true(gnutls_x509_crt_equals(first, same));
+	/* a key without its certificate is not lost either */
+	auto_free char *pem = xasprintf("%s/once.pem", dir);
+	assert_int_equal(unlink(pem), 0);
+	assert_int_equal(pki_issue(dir, "once", PKI_ROLE_NODE, NULL, 10, false, why), -EEXIST);
+	assert_says(why, "once.key exists already");
+	/* unless asked */
+	assert_int_equal(pki_issue(dir, "once", PKI_ROLE_CONTROLLER, NULL, 10, true, why), 0);
+	gnutls_x509_crt_t other = load("once");
+	assert_false(gnutls_x509_crt_equals(first, other));
+	assert_int_equal(count_files(), files); /* no temporary file is left */
+	assert_mode("once.key", 0600);
+	gnutls_x509_crt_deinit(first);
+	gnutls_x509_crt_deinit(same);
+	gnutls_x509_crt_deinit(other);
+}
+
+static void test_serials_differ(void **state)
+{
+	unsigned char serial[8][32];
+	size_t size;
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		certs_issue(dir, "again", PKI_ROLE_NODE, 1);
+		gnutls_x509_crt_t crt = load("again");
+		size = sizeof(serial[i]);
+		gnutls_x509_crt_get_serial(crt, serial[i], &size);
+		gnutls_x509_crt_deinit(crt);
+		for (int k = 0; k < i; k++)
+			assert_memory_not_equal(serial[i], serial[k], 16);
+	}
+}
+
+static void test_leaf_ends_with_its_ca(void **state)
+{
+	(void)state;
+	certs_issue(dir, "long", PKI_ROLE_NODE, 36500);
+	gnutls_x509_crt_t leaf = load("long"), ca = load("ca");
+	assert_int_equal(gnutls_x509_crt_get_expiration_time(leaf), gnutls_x509_crt_get_expiration_time(ca));
+	gnutls_x509_crt_deinit(leaf);
+	gnutls_x509_crt_deinit(ca);
+}
+
+static void test_refused_arguments(void **state)
+{
+	int files = count_files();
+
+	(void)state;
+	assert_int_equal(pki_issue(dir, "ca", PKI_ROLE_NODE, NULL, 10, true, why), -EINVAL);
+	assert_says(why, "the CA's own files");
+	assert_int_equal(pki_issue(dir, "../x", PKI_ROLE_NODE, NULL, 10, true, why), -EINVAL);
+	assert_says(why, "\"../x\" cannot be a certificate name");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 0, true, why), -EINVAL);
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 36501, true, why), -EINVAL);
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, "192.0.2.7,example.net", 9, true, why), -EINVAL);
+	assert_says(why, "\"example.net\" is not an IP address");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE,
+				   "1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,"
+				   "1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,"
+				   "1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1",
+				   9, true, why),
+			 ERR_LIMIT);
+	auto_free char *deep = xcalloc(1, 1000);
+	memset(deep, 'd', 999);
+	assert_int_equal(pki_issue(deep, "x", PKI_ROLE_NODE, NULL, 9, true, why), -ENAMETOOLONG);
+	assert_int_equal(pki_init("/proc/nothing", "lab", 9, why), -ENOENT);
+	assert_int_equal(pki_init(dir, "", 9, why), -EINVAL);
+	assert_int_equal(count_files(), files);
+}
+
+static void test_names(void **state)
+{
+	static const char *const good[] = {
+		"a",   "fra1", "web-a.example.net",
+		"A_b", "9",    "123456789012345678901234567890123456789012345678901234567890123"
+	};
+	static const char *const bad[] = {
+		"",
+		".a",
+		"-a",
+		"a/b",
+		"a b",
+		"a\n",
+		"caf\303\251",
+		"a,b",
+		"a=b",
+		"*",
+		"1234567890123456789012345678901234567890123456789012345678901234"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(pki_name_ok(good[i]));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (pki_name_ok(bad[i]))
+			fail_msg("\"%s\" was taken for a name", bad[i]);
+}
+
+static void spoil(const char *from, const char *to)
+{
+	auto_free char *cmd = xasprintf("cp %s %s/%s", from, dir, to);
+
+	assert_int_equal(system(cmd), 0);
+}
+
+/* no CA, half a CA, a CA that is none: each said in words */
+static void test_bad_ca(void **state)
+{
+	char *mine = dir;
+	char *other = certs_new();
+	auto_free char *my_ca = xasprintf("%s/ca.pem", mine);
+	auto_free char *my_key = xasprintf("%s/ca.key", mine);
+	auto_free char *leaf = xasprintf("%s/fra1.pem", mine);
+
+	(void)state;
+	assert_int_equal(pki_issue("/tmp", "sluice-none", PKI_ROLE_NODE, NULL, 9, false, why), -ENOENT);
+	assert_says(why, "make the CA with sluicectl pki init");
+	dir = other;
+	spoil(my_ca, "ca.pem");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 9, false, why), ERR_CERT);
+	assert_says(why, "ca.key does not match");
+	spoil(my_key, "ca.pem");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 9, false, why), ERR_CERT);
+	assert_says(why, "not a PEM certificate");
+	spoil(leaf, "ca.pem");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 9, false, why), ERR_CERT);
+	assert_says(why, "not a CA certificate");
+	spoil(my_ca, "ca.pem");
+	spoil("/dev/null", "ca.key");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 9, false, why), ERR_CERT);
+	assert_says(why, "not a PEM private key");
+	dir = mine;
+	certs_odd(mine, "oldca", &(struct odd){ .cn = "old", .from_days = -9, .to_days = -2, .ca = true });
+	dir = other;
+	auto_free char *old_pem = xasprintf("%s/oldca.pem", mine);
+	auto_free char *old_key = xasprintf("%s/oldca.key", mine);
+	spoil(old_pem, "ca.pem");
+	spoil(old_key, "ca.key");
+	assert_int_equal(pki_issue(dir, "x", PKI_ROLE_NODE, NULL, 9, false, why), ERR_CERT);
+	assert_says(why, "has expired: make a new CA");
+	assert_int_equal(count_files(), 2);
+	dir = mine;
+	certs_rm(other);
+}
+
+static int suite_init(void **state)
+{
+	(void)state;
+	dir = certs_new();
+	return 0;
+}
+
+static int suite_done(void **state)
+{
+	(void)state;
+	certs_rm(dir);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ca),
+		cmocka_unit_test(test_leaf),
+		cmocka_unit_test(test_controller_serves_localhost),
+		cmocka_unit_test(test_loads_as_credentials),
+		cmocka_unit_test(test_nothing_is_overwritten),
+		cmocka_unit_test(test_serials_differ),
+		cmocka_unit_test(test_leaf_ends_with_its_ca),
+		cmocka_unit_test(test_refused_arguments),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_bad_ca),
+	};
+
+	return cmocka_run_group_tests(tests, suite_init, suite_done);
+}
