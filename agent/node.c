@@ -19,6 +19,7 @@
 #endif
 #define TICK_MS 1000
 #define ASK_MS  1000 /* a permit is asked for again after this */
+#define SPEAK_MS 5000 /* health still unknown after this: speak to the controller all the same */
 
 /* One prefix of the configuration. */
 struct slot {
@@ -44,6 +45,8 @@ struct node {
 	bool applied_sent;
 	char boot_id[NAME_LEN];
 	uv_timer_t tick;
+	struct tls_creds *creds; /* NULL: alone, or the session has been started */
+	mono_t started_at;
 };
 
 static const struct route_state *state_of(const struct node *n, const struct prefix *p)
@@ -168,8 +171,11 @@ static void node_decide(struct node *n)
 		log_error("routes not taken: %s", err_str(err));
 }
 
+static void maybe_speak(struct node *n);
+
 static void on_tick(uv_timer_t *t)
 {
+	maybe_speak(t->data);
 	node_decide(t->data);
 }
 
@@ -182,6 +188,7 @@ static void on_service(struct service *s, enum service_status from, enum service
 
 	log_info("service %s: %s -> %s: %s", service_cfg(s)->name, service_status_str(from),
 		 service_status_str(to), reason);
+	maybe_speak(n);
 	node_decide(n);
 	if (n->session)
 		session_report_now(n->session);
@@ -238,7 +245,7 @@ static void on_bgpd(bool up, const char *why, void *arg)
 	struct node *n = arg;
 
 	if (up)
-		log_info("bgpd: %s", why);
+		log_info("bgpd answers%s%s", *why ? ": " : "", why);
 	else
 		log_warn("bgpd: %s", why);
 	if (n->session)
@@ -329,10 +336,28 @@ static void on_session(bool active, const char *why, void *arg)
 		log_warn("controller: %s; keeping what is announced", why);
 }
 
+static bool health_known(const struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->services_count; i++)
+		if (service_status(n->services[i]) == SERVICE_UNKNOWN)
+			return false;
+	return true;
+}
+
 static const struct apply_ops apply_callbacks = { .applied = on_applied, .bgpd = on_bgpd };
 static const struct session_ops session_callbacks = {
 	.hello = on_hello, .report = on_report, .directive = on_directive, .state = on_session
 };
+
+/* A report says up or down: the first one waits until the checks know, or a restarted agent would look dead. */
+static void maybe_speak(struct node *n)
+{
+	if (!n->creds || (!health_known(n) && mono_diff_ms(n->started_at, mono_now()) < SPEAK_MS))
+		return;
+	n->session = session_new(n->loop, n->cfg, n->creds, &session_callbacks, n);
+	tls_creds_unref(n->creds);
+	n->creds = NULL;
+}
 
 /* -- building ---------------------------------------------------------------------------------------- */
 
@@ -370,7 +395,7 @@ static int check_certificate(const struct agent_config *cfg, struct tls_creds *c
 	return ERR_CERT;
 }
 
-static void start_parts(struct node *n, struct tls_creds *creds)
+static void start_parts(struct node *n)
 {
 	const struct agent_config *cfg = n->cfg;
 	auto_free struct prefix *vips = xcalloc(n->n_slots, sizeof(*vips));
@@ -383,8 +408,6 @@ static void start_parts(struct node *n, struct tls_creds *creds)
 	n->services = xcalloc(cfg->services_count, sizeof(*n->services));
 	for (unsigned i = 0; i < cfg->services_count; i++)
 		n->services[i] = service_new(n->loop, &cfg->services[i], on_service, n);
-	if (creds)
-		n->session = session_new(n->loop, cfg, creds, &session_callbacks, n);
 }
 
 int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_node, char *ret_why)
@@ -410,9 +433,9 @@ int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_
 	n->cfg = cfg;
 	make_slots(n);
 	read_boot_id(n);
-	start_parts(n, creds);
-	if (creds)
-		tls_creds_unref(creds);
+	n->creds = creds;
+	n->started_at = mono_now();
+	start_parts(n);
 	uv_timer_init(loop, &n->tick);
 	n->tick.data = n;
 	uv_timer_start(&n->tick, on_tick, TICK_MS, TICK_MS);
@@ -433,6 +456,8 @@ void node_free(struct node *n)
 {
 	if (n->session)
 		session_free(n->session);
+	if (n->creds)
+		tls_creds_unref(n->creds);
 	for (unsigned i = 0; i < n->cfg->services_count; i++)
 		service_free(n->services[i]);
 	apply_free(n->apply);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Owns one service: its checks, the hold-down and the words for why. The transitions are the table below,
- * every pair of state and event decided; change() alone moves the state and says so.
+ * every pair of state and event decided; change() alone moves the state and tells the owner, who logs it.
  * Timers: one, the hold-down, running in HELD only (and once at start, for a service without checks).
  * Thread: the loop's. */
 #include "agent/service.h"
 
 #include <string.h>
 
-#include "proto/base/log.h"
-
-#define DOUBLINGS_MAX 8
+#define DOUBLINGS_MAX 3
 #define WINDOW_HOLDS  10 /* a fall this many hold-downs after the rise is no flap */
 
 enum event { EV_FELL, EV_ALL_UP, EV_HOLD_OVER };
@@ -103,8 +101,6 @@ static void change(struct service *s, enum event event)
 	s->since = mono_now();
 	enter(s, from, s->since);
 	explain(s, reason);
-	log_info("service %s: %s -> %s, %s", s->cfg->name, service_status_str(from), service_status_str(to),
-		 reason);
 	/* last: the callback may free the service */
 	s->fn(s, from, to, reason, s->arg);
 }

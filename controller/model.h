@@ -41,6 +41,8 @@ struct node_live {
 	double load[RES_N];  /* offered (>= what was carried when the link drops) */
 	double carried_bps;
 	double util;         /* hottest resource, load / capacity */
+	double util_slow;    /* averaged since the weights last changed, over 10 rounds at most */
+	unsigned slow_rounds;
 	bool dropping;
 	int weight;          /* 1..100 as ordered or adopted; 0: not known yet */
 	struct drain drain;

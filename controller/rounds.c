@@ -10,7 +10,12 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define SAVE_EVERY 30 /* rounds between saves of the learned state */
+#define SAVE_EVERY     30    /* rounds between saves of the learned state */
+#define BALANCE_ROUNDS 10    /* averaged by the balancer */
+#define BALANCE_HOT    0.90  /* a node above this needs help now ... */
+#define BALANCE_JUMP   1.25  /* ... when it is this far above its average: no waiting for the average */
+#define BALANCE_HOT_MS 3000  /* what a change of weights takes to show in the reports */
+#define BALANCE_MS     10000
 
 struct rounds {
 	struct controller *c;
@@ -21,6 +26,7 @@ struct rounds {
 	struct plan plan;
 	struct rounds_view view;
 	mono_t last, tilt_until;
+	mono_t *weights_at; /* per site: last change */
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
 	struct {
@@ -110,9 +116,40 @@ static void act_on_plan(struct rounds *r)
 	}
 }
 
-static double node_util(const struct node_live *n)
+/* What the balancer sees of a node. A second's utilisation is noise of 10-20 %, and each new set of weights
+ * breaks the connections it moves: small differences count by their average, a node in need at once. */
+static double balance_util(struct node_live *n)
 {
-	return n->util;
+	n->slow_rounds += n->slow_rounds < BALANCE_ROUNDS;
+	n->util_slow += (n->util - n->util_slow) / n->slow_rounds;
+	bool in_need = n->util > BALANCE_HOT && n->util > n->util_slow * BALANCE_JUMP;
+	return in_need ? n->util : n->util_slow;
+}
+
+static bool in_service(const struct model *m, size_t node, mono_t now)
+{
+	const struct node_live *n = &m->nodes[node];
+
+	return observe_node_fresh(m, node, now) && n->bgp_ok && n->service_up && !n->drain.on;
+}
+
+static void set_weights(struct rounds *r, size_t site, const int *weights)
+{
+	struct model *m = &r->c->model;
+	const struct cl_site *cs = &m->cl->sites[site];
+	char text[TEXT_LEN] = "";
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		struct node_live *n = &m->nodes[cs->nodes[i]];
+		size_t len = strlen(text);
+		snprintf(text + len, sizeof(text) - len, "%s%s %d->%d (util %.2f)", i ? ", " : "",
+			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], n->util_slow);
+		n->weight = weights[i];
+		n->slow_rounds = 0;
+	}
+	r->weights_at[site] = mono_now();
+	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name), "weights at %s: %s",
+		    cs->name, text);
 }
 
 static void balance_site(struct rounds *r, size_t site)
@@ -121,29 +158,23 @@ static void balance_site(struct rounds *r, size_t site)
 	const struct cl_site *cs = &m->cl->sites[site];
 	auto_free struct balance_node *b = xcalloc(cs->n_nodes, sizeof(*b));
 	auto_free int *weights = xcalloc(cs->n_nodes, sizeof(*weights));
-	char text[TEXT_LEN] = "";
 	mono_t now = mono_now();
+	bool urgent = false;
 
 	for (size_t i = 0; i < cs->n_nodes; i++) {
 		struct node_live *n = &m->nodes[cs->nodes[i]];
 		if (n->weight == 0)
 			n->weight = 100;
-		b[i].usable = observe_node_fresh(m, cs->nodes[i], now) && n->bgp_ok && n->service_up && !n->drain.on;
+		b[i].usable = in_service(m, cs->nodes[i], now);
 		memcpy(b[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(b[i].cap));
-		b[i].util = node_util(n);
+		b[i].util = balance_util(n);
 		b[i].weight = n->weight;
+		urgent |= b[i].usable && b[i].util > BALANCE_HOT;
 	}
-	if (cs->n_nodes < 2 || !balance_weights(b, cs->n_nodes, weights))
-		return;
-	for (size_t i = 0; i < cs->n_nodes; i++) {
-		struct node_live *n = &m->nodes[cs->nodes[i]];
-		size_t len = strlen(text);
-		snprintf(text + len, sizeof(text) - len, "%s%s %d->%d (util %.2f)", i ? ", " : "",
-			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], n->util);
-		n->weight = weights[i];
-	}
-	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name), "weights at %s: %s",
-		    cs->name, text);
+	bool settled = !mono_is_set(r->weights_at[site]) ||
+		       mono_diff_ms(r->weights_at[site], now) >= (urgent ? BALANCE_HOT_MS : BALANCE_MS);
+	if (cs->n_nodes > 1 && settled && balance_weights(b, cs->n_nodes, weights))
+		set_weights(r, site, weights);
 }
 
 /* -- permits ----------------------------------------------------------------------------------------- */
@@ -417,6 +448,8 @@ void rounds_changed(struct rounds *r)
 	free(r->wishes);
 	r->wishes = xcalloc(doc(r)->n_nodes * doc(r)->n_shards, sizeof(*r->wishes));
 	r->wish_pending = false;
+	free(r->weights_at);
+	r->weights_at = xcalloc(doc(r)->n_sites, sizeof(*r->weights_at));
 	/* the last plan speaks of indices that are gone */
 	plan_done(&r->plan);
 	memset(&r->plan, 0, sizeof(r->plan));
@@ -465,5 +498,6 @@ void rounds_free(struct rounds *r)
 	engine_free(r->engine);
 	guard_free(r->guard);
 	free(r->wishes);
+	free(r->weights_at);
 	uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -78,9 +78,8 @@ class Demo:
 
     def grades(self):
         """{(shard, site): grade} as the API shows them; for narration only."""
-        shards = self.lab.api("/v1/shards")
-        items = shards.get("items", shards) if isinstance(shards, dict) else shards
-        return {(s["name"], x["site"]): x["grade"] for s in items for x in s["sites"]}
+        shards = self.lab.api("/v1/shards")["shards"]
+        return {(s["name"], x["site"]): x["grade"] for s in shards for x in s["sites"]}
 
     def steered(self):
         return {k: g for k, g in self.grades().items() if g != "normal"}
@@ -110,9 +109,8 @@ def start(demo):
 
 
 def all_reporting(lab):
-    nodes = lab.api("/v1/nodes")
-    items = nodes.get("items", nodes) if isinstance(nodes, dict) else nodes
-    return len(items) == len(topo.NODES) and all(n["connected"] and n.get("age_ms") is not None for n in items)
+    nodes = lab.api("/v1/nodes")["nodes"]
+    return len(nodes) == len(topo.NODES) and all(n["session"]["connected"] and n["age_ms"] is not None for n in nodes)
 
 
 def normal(demo):

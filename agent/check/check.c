@@ -3,7 +3,7 @@
  * States: WAITING -> PROBING (timer) -> WAITING (check_done, or the timeout) ; any -> CLOSING (check_free).
  * Timers: one. While WAITING it starts the next attempt, while PROBING it is the timeout. The interval runs
  * from the start of one attempt to the start of the next, so a slow answer does not slow down detection.
- * Thread: the loop's. */
+ * Thread: the loop's. The process must ignore SIGPIPE (daemon.c does): libuv writes without MSG_NOSIGNAL. */
 #include "agent/check/check_kind.h"
 
 #include <stdarg.h>

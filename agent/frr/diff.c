@@ -170,7 +170,8 @@ void diff_make(const struct frr_config *seen, const struct route_want *wants, si
 		else
 			add(&unsets, STEP_UNSET)->prefix = wants[i].prefix;
 	}
-	drop_unused(seen, &unsets, &sets, &drops);
+	if (n) /* nobody has said anything yet: nothing is to be changed, not even tidied */
+		drop_unused(seen, &unsets, &sets, &drops);
 	*ret = (struct diff){ 0 };
 	append(ret, &unsets);
 	append(ret, &maps);

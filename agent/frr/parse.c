@@ -542,11 +542,9 @@ int parse_path(const char *text, struct frr_path *ret)
 	p.n_advertised = json_object_size(json_object_get(top, "advertisedTo"));
 	json_array_foreach(json_object_get(top, "paths"), i, path) {
 		if (!get_true(path, "sourced") && !get_true(path, "local"))
-			continue;
-		if (!p.version)
-			p.version = get_number(path, "version");
-		read_path(path, &p);
-		break;
+			p.foreign = true;
+		else if (!p.present)
+			read_path(path, &p);
 	}
 	*ret = p;
 	return 0;

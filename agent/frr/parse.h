@@ -78,6 +78,7 @@ struct frr_path {
 	uint64_t version; /* changes whenever bgpd has taken a change through to its RIB-out; 0: not said */
 	struct route_attrs attrs;
 	bool odd;	     /* has attributes that struct route_attrs cannot say */
+	bool foreign;	     /* there is a path learned from a neighbour */
 	size_t n_advertised; /* neighbours that have the prefix */
 };
 int parse_path(const char *text, struct frr_path *ret);

@@ -13,6 +13,7 @@
 
 #define VIP_TABLE    "sluice"
 #define VIP_NAME_LEN 48
+#define VIP_RULES    6 /* rules in the table */
 
 enum vip_way { VIP_IN, VIP_OUT, VIP_SYN, VIP_WAYS };
 

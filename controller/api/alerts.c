@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is wrong at this moment, derived from the model each time it is asked: nothing is remembered, so nothing
- * can be forgotten. Rules are rows; each looks at one kind of object. */
+ * What is wrong at this moment, derived from the model each time it is asked: nothing is remembered, so
+ * nothing can be forgotten. Rules are rows; each looks at one kind of object. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -41,7 +41,8 @@ static void find_round(const struct finder *f)
 	int64_t age_ms = v ? mono_diff_ms(v->at, f->now) : mono_diff_ms(f->m->started_at, f->now);
 
 	if (age_ms > ROUND_LATE_MS)
-		found(f, ALERT_ALERT, "round", "", "no round ended for %" PRId64 " ms: nothing is decided", age_ms);
+		found(f, ALERT_ALERT, "round", "", "no round ended for %" PRId64 " ms: nothing is decided",
+		      age_ms);
 	if (v && v->tilt)
 		found(f, ALERT_ALERT, "round", "",
 		      "tilt: the loop stalled or the clock jumped; we observe and do not act");
@@ -73,7 +74,8 @@ static void find_sites(const struct finder *f)
 		const struct site_live *s = &f->m->sites[i];
 		const char *name = f->m->cl->sites[i].name;
 		if (!s->healthy)
-			found(f, ALERT_ALERT, "site", name, "not healthy: no node there reports, serves and has BGP");
+			found(f, ALERT_ALERT, "site", name,
+			      "not healthy: no node there reports, serves and has BGP");
 		if (s->healthy && s->util >= 1.0)
 			found(f, ALERT_ALERT, "site", name, "above its capacity: %.0f %%", s->util * 100);
 		else if (s->healthy && s->util >= p->trigger_util)
@@ -87,7 +89,8 @@ static void find_node(const struct finder *f, const struct node_live *n, const c
 
 	if (!n->connected) {
 		found(f, ALERT_WARNING, "node", name,
-		      mono_is_set(n->report_at) ? "not connected; last heard %" PRId64 " s ago" : "never connected",
+		      mono_is_set(n->report_at) ? "not connected; last heard %" PRId64 " s ago"
+						: "never connected",
 		      age_ms / 1000);
 		return;
 	}

@@ -49,7 +49,8 @@ struct alert {
 };
 void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert *al, void *arg), void *arg);
 
-struct hub *hub_new(struct api *a);
+#define HUB_HEARTBEAT_MS 10000
+struct hub *hub_new(struct api *a, uint64_t heartbeat_ms);
 void hub_free(struct hub *h);
 size_t hub_listeners(const struct hub *h);
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /healthz: the loop answers. /readyz: rounds happen in time, so agents and operators can rely on this one. */
+ * /healthz: the loop answers. /readyz: rounds happen in time, so agents and operators can rely on this one.
+ */
 #include "controller/api/api_int.h"
 #include "controller/rounds.h"
 
@@ -21,7 +22,7 @@ struct response health_ready(struct api *a, const struct request *req)
 		return problem(503, "The first round has not ended yet.");
 	int64_t age_ms = mono_diff_ms(v->at, mono_now());
 	if (age_ms > READY_ROUND_MS)
-		return problem(503, "The last round was %lld ms ago; one is due every %d ms.", (long long)age_ms,
-			       ROUND_MS);
+		return problem(503, "The last round was %lld ms ago; one is due every %d ms.",
+			       (long long)age_ms, ROUND_MS);
 	return view_reply(200, json_pack("{s:s, s:I}", "status", "ok", "round_age_ms", (json_int_t)age_ms));
 }

@@ -3,11 +3,12 @@
  * daemon, the list of connections and the streams.
  * A connection: OPEN -> (headers) CHECKED -> (body) HANDLED -> answered -> OPEN again, or closed.
  * CHECKED may already hold the answer (404, 401, ...): the body is then read and dropped, so that the client
- * gets to see the answer and not a reset. A stream is RUNNING or SUSPENDED (its read said 0); stream_wake leads
- * back to RUNNING.
- * Timers: MHD's own (idle connections), and one that ends connections which dribble past their deadline. */
+ * gets to see the answer and not a reset. A stream is RUNNING or SUSPENDED (its read said 0); stream_wake
+ * leads back to RUNNING. Timers: MHD's own (idle connections), and one that ends connections which dribble
+ * past their deadline. */
 #include "controller/api/http.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -63,6 +64,7 @@ struct http {
 	uv_poll_t poll;
 	uv_timer_t timer, sweep;
 	int handles; /* not closed yet */
+	bool woken;  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
 	struct conn *conns;
 	struct stream *streams;
 	char log[TEXT_LEN]; /* the last thing MHD complained about */
@@ -84,8 +86,11 @@ static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
+	h->woken = false;
 	MHD_run(h->daemon);
-	if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
+	if (h->woken)
+		uv_timer_start(&h->timer, on_timer, 0, 0);
+	else if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
 		uv_timer_start(&h->timer, on_timer, ms, 0);
 	else
 		uv_timer_stop(&h->timer);
@@ -183,6 +188,8 @@ void stream_wake(struct stream *st)
 		return;
 	st->suspended = false;
 	MHD_resume_connection(st->mhd);
+	st->http->woken = true;
+	uv_timer_start(&st->http->timer, on_timer, 0, 0);
 }
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
@@ -230,8 +237,8 @@ static struct MHD_Response *stream_response(struct http *h, struct MHD_Connectio
 	h->streams = st;
 	if (c)
 		c->streaming = true;
-	struct MHD_Response *out = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read,
-								     st, stream_free);
+	struct MHD_Response *out = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+								     stream_read, st, stream_free);
 	if (!out)
 		stream_free(st);
 	return out;
@@ -245,8 +252,8 @@ static struct MHD_Response *plain_response(struct response *r)
 
 	if (!r->body)
 		return MHD_create_response_from_buffer(
-			r->static_body ? r->len : 0, (void *)(uintptr_t)(r->static_body ? r->static_body : ""),
-			MHD_RESPMEM_PERSISTENT);
+			r->static_body ? r->len : 0,
+			(void *)(uintptr_t)(r->static_body ? r->static_body : ""), MHD_RESPMEM_PERSISTENT);
 	out = MHD_create_response_from_buffer(r->len, r->body, MHD_RESPMEM_MUST_FREE);
 	if (!out)
 		free(r->body);
@@ -310,6 +317,28 @@ static bool declared_too_big(struct MHD_Connection *mhd)
 static struct response too_big(void)
 {
 	return problem(413, "The body is larger than %d bytes.", HTTP_BODY_MAX);
+}
+
+/* In place, like MHD's own, except that %00 stays as it is: it would end the text early. */
+static size_t unescape(void *arg, struct MHD_Connection *mhd, char *s)
+{
+	char *out = s, *from = s;
+	unsigned byte;
+
+	(void)arg;
+	(void)mhd;
+	while (*from) {
+		bool hex = from[0] == '%' && isxdigit((unsigned char)from[1]) &&
+			   isxdigit((unsigned char)from[2]);
+		if (hex && sscanf(from + 1, "%2x", &byte) == 1 && byte) {
+			*out++ = (char)byte;
+			from += 3;
+		} else {
+			*out++ = *from++;
+		}
+	}
+	*out = 0;
+	return (size_t)(out - s);
 }
 
 /* First call of a request: only the headers are here. */
@@ -413,8 +442,8 @@ static int listen_on(const struct sockaddr *sa, char *ret_why)
 			return fd;
 	}
 	err = errno;
-	snprintf(ret_why, TEXT_LEN, "cannot listen for HTTPS on %s: %s", endpoint_str(sa, where, sizeof(where)),
-		 strerror(err));
+	snprintf(ret_why, TEXT_LEN, "cannot listen for HTTPS on %s: %s",
+		 endpoint_str(sa, where, sizeof(where)), strerror(err));
 	if (fd >= 0)
 		close(fd);
 	return -err;
@@ -439,7 +468,8 @@ static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_wh
 		key.data, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_END);
+		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, h, MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	close(fd);
@@ -490,7 +520,8 @@ void http_free(struct http *h)
 	uv_close((uv_handle_t *)&h->sweep, on_closed);
 	for (struct stream *st = h->streams; st; st = st->next) {
 		st->ended = true;
-		stream_wake(st);
+		if (st->suspended)
+			MHD_resume_connection(st->mhd);
 	}
 	MHD_stop_daemon(h->daemon); /* panics on suspended connections: all were woken */
 }
@@ -503,8 +534,8 @@ uint16_t http_port(const struct http *h)
 
 	if (!info || getsockname(info->listen_fd, (struct sockaddr *)&ss, &len) != 0)
 		return 0;
-	return ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port :
-						((struct sockaddr_in *)&ss)->sin_port);
+	return ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+					      : ((struct sockaddr_in *)&ss)->sin_port);
 }
 
 unsigned http_connections(const struct http *h)

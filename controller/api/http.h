@@ -16,13 +16,7 @@
 #define HTTP_QUERY_MAX	 16
 #define HTTP_PARAMS_MAX	 2
 
-enum http_header {
-	HDR_AUTHORIZATION,
-	HDR_IF_MATCH,
-	HDR_ACCEPT,
-	HDR_LAST_EVENT_ID,
-	HDR_N
-};
+enum http_header { HDR_AUTHORIZATION, HDR_IF_MATCH, HDR_ACCEPT, HDR_LAST_EVENT_ID, HDR_N };
 
 struct http_query {
 	const char *key, *value; /* value "" when there was none */
@@ -63,13 +57,14 @@ struct response {
 	size_t len;
 	char etag[24];
 	char allow[64];
-	bool challenge; /* WWW-Authenticate */
+	bool challenge;			 /* WWW-Authenticate */
 	const struct stream_ops *stream; /* instead of a body */
 	void *stream_arg;
 };
 
 struct http_ops {
-	/* Headers are here, the body is not. false: *ret_response is the answer and the body is thrown away. */
+	/* Headers are here, the body is not. false: *ret_response is the answer and the body is thrown away.
+	 */
 	bool (*check)(struct request *req, struct response *ret_response, void *arg);
 	/* The whole request. */
 	struct response (*handle)(struct request *req, void *arg);

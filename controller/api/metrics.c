@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /metrics: Prometheus text format 0.0.4. Open to everybody, so: numbers and names, no reasons and no addresses.
- * Each family is a row; its function writes the samples. */
+ * /metrics: Prometheus text format 0.0.4. Open to everybody, so numbers and names only, no reasons or
+ * addresses. A family is a row; its function gives one number per object, and the row says what the objects
+ * are. */
 #include <math.h>
 #include <string.h>
 
@@ -8,16 +9,22 @@
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 
+#define CELLS_MAX 50000 /* above this the (site, shard) families are left out */
+
 struct page {
 	struct api *a;
 	const struct model *m;
-	const struct rounds_view *v;
+	const struct rounds_view *v; /* NULL before the first round */
 	mono_t now;
+	double alerts[ALERT_SEVERITIES];
 	struct buf out;
-	const char *name;
+	const char *name; /* of the family being written */
 };
 
-static const char *const res_names[RES_N] = { "bps", "pps", "conns", "cpu" };
+static double age_s(mono_t at, mono_t now)
+{
+	return mono_is_set(at) ? (double)mono_diff_ms(at, now) / 1000 : (double)NAN;
+}
 
 static void value(struct page *p, double x)
 {
@@ -27,12 +34,6 @@ static void value(struct page *p, double x)
 		buf_adds(&p->out, x > 0 ? " +Inf\n" : " -Inf\n");
 	else
 		buf_addf(&p->out, " %.15g\n", x);
-}
-
-static void plain(struct page *p, double x)
-{
-	buf_adds(&p->out, p->name);
-	value(p, x);
 }
 
 /* Label values are names of the document or our own words: nothing to escape. */
@@ -48,12 +49,79 @@ static void label2(struct page *p, const char *k1, const char *v1, const char *k
 	value(p, x);
 }
 
-static double age_s(mono_t at, mono_t now)
+/* -- one number --------------------------------------------------------------------------------------- */
+
+static double epoch(const struct page *p)
 {
-	return mono_is_set(at) ? (double)mono_diff_ms(at, now) / 1000 : (double)NAN;
+	return (double)p->m->epoch;
 }
 
-/* -- the controller ----------------------------------------------------------------------------------- */
+static double uptime(const struct page *p)
+{
+	return age_s(p->m->started_at, p->now);
+}
+
+static double tilt(const struct page *p)
+{
+	return p->v && p->v->tilt;
+}
+
+static double rounds(const struct page *p)
+{
+	return p->v ? (double)p->v->rounds : 0;
+}
+
+static double moves(const struct page *p)
+{
+	return p->v ? (double)p->v->moves : 0;
+}
+
+static double round_age(const struct page *p)
+{
+	return p->v ? age_s(p->v->at, p->now) : (double)NAN;
+}
+
+static double round_late(const struct page *p)
+{
+	return p->v ? (double)p->v->late_ms / 1000 : (double)NAN;
+}
+
+static double decide_time(const struct page *p)
+{
+	return p->v ? (double)p->v->decide_us / 1e6 : (double)NAN;
+}
+
+static double held_back(const struct page *p)
+{
+	return p->v && p->v->plan ? (double)p->v->plan->n_refused : 0;
+}
+
+static double sessions(const struct page *p)
+{
+	return p->a->c->fleet ? (double)fleet_sessions(p->a->c->fleet) : 0;
+}
+
+static double nodes(const struct page *p)
+{
+	return (double)p->m->cl->n_nodes;
+}
+
+static double api_refused(const struct page *p)
+{
+	return (double)p->a->refused;
+}
+
+static double api_connections(const struct page *p)
+{
+	return http_connections(p->a->http);
+}
+
+static double api_streams(const struct page *p)
+{
+	return (double)hub_listeners(p->a->hub);
+}
+
+/* -- words as labels ---------------------------------------------------------------------------------- */
 
 static void mode(struct page *p)
 {
@@ -63,46 +131,6 @@ static void mode(struct page *p)
 		label(p, "mode", steer_mode_str(all[i]), p->m->mode == all[i]);
 }
 
-static void epoch(struct page *p)
-{
-	plain(p, (double)p->m->epoch);
-}
-
-static void uptime(struct page *p)
-{
-	plain(p, age_s(p->m->started_at, p->now));
-}
-
-static void tilt(struct page *p)
-{
-	plain(p, p->v && p->v->tilt);
-}
-
-static void rounds(struct page *p)
-{
-	plain(p, p->v ? (double)p->v->rounds : 0);
-}
-
-static void moves(struct page *p)
-{
-	plain(p, p->v ? (double)p->v->moves : 0);
-}
-
-static void round_age(struct page *p)
-{
-	plain(p, p->v ? age_s(p->v->at, p->now) : (double)NAN);
-}
-
-static void round_late(struct page *p)
-{
-	plain(p, p->v ? (double)p->v->late_ms / 1000 : (double)NAN);
-}
-
-static void decide_time(struct page *p)
-{
-	plain(p, p->v ? (double)p->v->decide_us / 1e6 : (double)NAN);
-}
-
 static void plan_state(struct page *p)
 {
 	for (int s = PLAN_CALM; s <= PLAN_HOLD; s++)
@@ -110,25 +138,10 @@ static void plan_state(struct page *p)
 		      p->v && p->v->plan && (int)p->v->plan->state == s);
 }
 
-static void held_back(struct page *p)
-{
-	plain(p, p->v && p->v->plan ? (double)p->v->plan->n_refused : 0);
-}
-
-static void count_alert(const struct alert *al, void *arg)
-{
-	double *n = arg;
-
-	n[al->severity]++;
-}
-
 static void alerts(struct page *p)
 {
-	double n[ALERT_SEVERITIES] = { 0 };
-
-	alerts_each(p->a, p->now, count_alert, n);
-	label(p, "severity", "alert", n[ALERT_ALERT]);
-	label(p, "severity", "warning", n[ALERT_WARNING]);
+	label(p, "severity", "alert", p->alerts[ALERT_ALERT]);
+	label(p, "severity", "warning", p->alerts[ALERT_WARNING]);
 }
 
 static void one_kind(const char *kind, uint64_t n, void *arg)
@@ -141,13 +154,6 @@ static void events(struct page *p)
 	events_counts(p->a->c->events, one_kind, p);
 }
 
-static void sessions(struct page *p)
-{
-	plain(p, p->a->c->fleet ? (double)fleet_sessions(p->a->c->fleet) : 0);
-}
-
-/* -- the API ------------------------------------------------------------------------------------------ */
-
 static void api_answers(struct page *p)
 {
 	label(p, "class", "2xx", (double)p->a->answers[API_2XX]);
@@ -155,68 +161,254 @@ static void api_answers(struct page *p)
 	label(p, "class", "5xx", (double)p->a->answers[API_5XX]);
 }
 
-static void api_refused(struct page *p)
+/* -- per site, node, shard, cell ---------------------------------------------------------------------- */
+
+static double site_healthy(const struct page *p, size_t i)
 {
-	plain(p, (double)p->a->refused);
+	return p->m->sites[i].healthy;
 }
 
-static void api_connections(struct page *p)
+static double site_util(const struct page *p, size_t i)
 {
-	plain(p, http_connections(p->a->http));
+	return p->m->sites[i].util;
 }
 
-static void api_streams(struct page *p)
+static double site_dropping(const struct page *p, size_t i)
 {
-	plain(p, (double)hub_listeners(p->a->hub));
+	return p->m->sites[i].dropping;
 }
 
-/* -- sites -------------------------------------------------------------------------------------------- */
-
-#define EACH_SITE(p, s, name)                                                      \
-	for (size_t i_ = 0; i_ < (p)->m->cl->n_sites; i_++)                        \
-		for (const struct site_live *s = &(p)->m->sites[i_], *once_ = s; once_; once_ = NULL) \
-			for (const char *name = (p)->m->cl->sites[i_].name; name; name = NULL)
-
-static void site_healthy(struct page *p)
+static double site_draining(const struct page *p, size_t i)
 {
-	EACH_SITE(p, s, name)
-		label(p, "site", name, s->healthy);
+	return p->m->sites[i].drain.on;
 }
 
-static void site_util(struct page *p)
+static double site_age(const struct page *p, size_t i)
 {
-	EACH_SITE(p, s, name)
-		label(p, "site", name, s->util);
+	return age_s(p->m->sites[i].report_at, p->now);
 }
 
-static void site_dropping(struct page *p)
+static double site_load(const struct page *p, size_t i, int r)
 {
-	EACH_SITE(p, s, name)
-		label(p, "site", name, s->dropping);
+	return p->m->sites[i].load[r];
 }
 
-static void site_draining(struct page *p)
+static double site_capacity(const struct page *p, size_t i, int r)
 {
-	EACH_SITE(p, s, name)
-		label(p, "site", name, s->drain.on);
+	return p->m->sites[i].cap[r];
 }
 
-static void site_age(struct page *p)
+static double node_connected(const struct page *p, size_t i)
 {
-	EACH_SITE(p, s, name)
-		label(p, "site", name, age_s(s->report_at, p->now));
+	return p->m->nodes[i].connected;
 }
 
-static void site_load(struct page *p)
+static double node_util(const struct page *p, size_t i)
 {
-	EACH_SITE(p, s, name)
+	return p->m->nodes[i].util;
+}
+
+static double node_weight(const struct page *p, size_t i)
+{
+	return p->m->nodes[i].weight > 0 ? p->m->nodes[i].weight : (double)NAN;
+}
+
+static double node_bgp(const struct page *p, size_t i)
+{
+	return p->m->nodes[i].bgp_ok;
+}
+
+static double node_service(const struct page *p, size_t i)
+{
+	return p->m->nodes[i].service_up;
+}
+
+static double node_dropping(const struct page *p, size_t i)
+{
+	return p->m->nodes[i].dropping;
+}
+
+static double node_age(const struct page *p, size_t i)
+{
+	return age_s(p->m->nodes[i].report_at, p->now);
+}
+
+static double shard_sites(const struct page *p, size_t k)
+{
+	double n = 0;
+
+	for (size_t i = 0; i < p->m->cl->n_sites; i++)
+		n += model_cell(p->m, i, k)->announced;
+	return n;
+}
+
+static double shard_min_sites(const struct page *p, size_t k)
+{
+	return p->m->cl->services[p->m->cl->shards[k].service].min_sites;
+}
+
+static double cell_announced(const struct page *p, const struct cell_live *c)
+{
+	(void)p;
+	return c->announced;
+}
+
+static double cell_strength(const struct page *p, const struct cell_live *c)
+{
+	return c->grade < p->m->cl->grades.n ? p->m->cl->grades.g[c->grade].strength : (double)NAN;
+}
+
+static double cell_load(const struct page *p, const struct cell_live *c)
+{
+	(void)p;
+	return c->hi[RES_BPS];
+}
+
+/* -- the page ----------------------------------------------------------------------------------------- */
+
+enum kind { GAUGE, COUNTER };
+
+/* Exactly one of the functions is set. */
+struct family {
+	const char *name;
+	enum kind kind;
+	const char *help;
+	double (*one)(const struct page *p);
+	void (*words)(struct page *p);
+	double (*site)(const struct page *p, size_t i);
+	double (*site_res)(const struct page *p, size_t i, int r);
+	double (*node)(const struct page *p, size_t i);
+	double (*shard)(const struct page *p, size_t k);
+	double (*cell)(const struct page *p, const struct cell_live *c);
+};
+
+/* clang-format off */
+static const struct family families[] = {
+	{ "sluice_mode", GAUGE, "1 for the mode in force.", .words = mode },
+	{ "sluice_epoch", GAUGE, "Fencing number of this controller's term.", .one = epoch },
+	{ "sluice_uptime_seconds", GAUGE, "Since this controller started.", .one = uptime },
+	{ "sluice_tilt", GAUGE, "1 while the controller observes and does not act.", .one = tilt },
+	{ "sluice_rounds_total", COUNTER, "Rounds of observing and deciding.", .one = rounds },
+	{ "sluice_moves_total", COUNTER, "Grade changes ordered.", .one = moves },
+	{ "sluice_round_age_seconds", GAUGE, "Since the last round ended.", .one = round_age },
+	{ "sluice_round_late_seconds", GAUGE, "How late the last round began.", .one = round_late },
+	{ "sluice_decide_seconds", GAUGE, "Time the last decision took.", .one = decide_time },
+	{ "sluice_plan_state", GAUGE, "1 for the state of the last plan.", .words = plan_state },
+	{ "sluice_held_back", GAUGE, "Moves the last plan considered and did not take.", .one = held_back },
+	{ "sluice_alerts", GAUGE, "What is wrong now, by severity.", .words = alerts },
+	{ "sluice_events_total", COUNTER, "Events since the start, by kind.", .words = events },
+	{ "sluice_agent_sessions", GAUGE, "Agents connected.", .one = sessions },
+	{ "sluice_nodes", GAUGE, "Nodes in the cluster document.", .one = nodes },
+	{ "sluice_api_requests_total", COUNTER, "Requests answered, by status class.", .words = api_answers },
+	{ "sluice_api_refused_total", COUNTER, "Requests refused for their token or role.", .one = api_refused },
+	{ "sluice_api_connections", GAUGE, "HTTPS connections open.", .one = api_connections },
+	{ "sluice_api_streams", GAUGE, "Event streams open.", .one = api_streams },
+	{ "sluice_site_healthy", GAUGE, "1 when a node of the site reports, serves and has BGP.", .site = site_healthy },
+	{ "sluice_site_util_ratio", GAUGE, "Load of the site's hottest resource over its capacity.", .site = site_util },
+	{ "sluice_site_dropping", GAUGE, "1 while the site drops traffic.", .site = site_dropping },
+	{ "sluice_site_draining", GAUGE, "1 while the operator drains the site.", .site = site_draining },
+	{ "sluice_site_report_age_seconds", GAUGE, "Age of the site's oldest report that counts; NaN: never.", .site = site_age },
+	{ "sluice_site_load", GAUGE, "Offered load by resource: bit/s, packet/s, connections/s, thousandths of the cpu.", .site_res = site_load },
+	{ "sluice_site_capacity", GAUGE, "Capacity of the healthy nodes by resource; 0: not limited.", .site_res = site_capacity },
+	{ "sluice_node_connected", GAUGE, "1 while the node's agent is connected.", .node = node_connected },
+	{ "sluice_node_util_ratio", GAUGE, "Load of the node's hottest resource over its capacity.", .node = node_util },
+	{ "sluice_node_weight", GAUGE, "Share inside its site, 1 to 100; NaN: not known yet.", .node = node_weight },
+	{ "sluice_node_bgp_up", GAUGE, "1 while its bgpd answers and has an established neighbour.", .node = node_bgp },
+	{ "sluice_node_service_up", GAUGE, "1 while every service on it passes its checks.", .node = node_service },
+	{ "sluice_node_dropping", GAUGE, "1 while the node drops traffic.", .node = node_dropping },
+	{ "sluice_node_report_age_seconds", GAUGE, "Age of the node's last report; NaN: never.", .node = node_age },
+	{ "sluice_shard_announced_sites", GAUGE, "Sites that announce the shard.", .shard = shard_sites },
+	{ "sluice_shard_min_sites", GAUGE, "Sites that must announce the shard.", .shard = shard_min_sites },
+	{ "sluice_announced", GAUGE, "1 while the site announces the shard.", .cell = cell_announced },
+	{ "sluice_grade_strength", GAUGE, "How weakened: 0 normal to 100 withdrawn.", .cell = cell_strength },
+	{ "sluice_shard_load", GAUGE, "Load of the shard arriving at the site, bit/s, upper bound.", .cell = cell_load },
+};
+/* clang-format on */
+
+static void per_site(struct page *p, const struct family *f)
+{
+	for (size_t i = 0; i < p->m->cl->n_sites; i++)
+		label(p, "site", p->m->cl->sites[i].name, f->site(p, i));
+}
+
+static void per_site_res(struct page *p, const struct family *f)
+{
+	static const char *const names[RES_N] = { "bps", "pps", "conns", "cpu" };
+
+	for (size_t i = 0; i < p->m->cl->n_sites; i++)
 		for (int r = 0; r < RES_N; r++)
-			label2(p, "site", name, "resource", res_names[r], s->load[r]);
+			label2(p, "site", p->m->cl->sites[i].name, "resource", names[r],
+			       f->site_res(p, i, r));
 }
 
-static void site_capacity(struct page *p)
+static void per_node(struct page *p, const struct family *f)
 {
-	EACH_SITE(p, s, name)
-		for (int r = 0; r < RES_N; r++)
-			label2(p, "site", name, "resource", res_names[r], s->cap[r]);
+	const struct cluster *c = p->m->cl;
+
+	for (size_t i = 0; i < c->n_nodes; i++)
+		label2(p, "site", c->sites[c->nodes[i].site].name, "node", c->nodes[i].name, f->node(p, i));
+}
+
+static void per_shard(struct page *p, const struct family *f)
+{
+	for (size_t k = 0; k < p->m->cl->n_shards; k++)
+		label(p, "shard", p->m->cl->shards[k].name, f->shard(p, k));
+}
+
+static void per_cell(struct page *p, const struct family *f)
+{
+	const struct cluster *c = p->m->cl;
+
+	if (c->n_sites * c->n_shards > CELLS_MAX)
+		return;
+	for (size_t i = 0; i < c->n_sites; i++)
+		for (size_t k = 0; k < c->n_shards; k++)
+			label2(p, "site", c->sites[i].name, "shard", c->shards[k].name,
+			       f->cell(p, model_cell(p->m, i, k)));
+}
+
+static void write_family(struct page *p, const struct family *f)
+{
+	buf_addf(&p->out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name,
+		 f->kind == COUNTER ? "counter" : "gauge");
+	p->name = f->name;
+	if (f->one) {
+		buf_adds(&p->out, f->name);
+		value(p, f->one(p));
+	} else if (f->words) {
+		f->words(p);
+	} else if (f->site) {
+		per_site(p, f);
+	} else if (f->site_res) {
+		per_site_res(p, f);
+	} else if (f->node) {
+		per_node(p, f);
+	} else if (f->shard) {
+		per_shard(p, f);
+	} else {
+		per_cell(p, f);
+	}
+}
+
+static void count_alert(const struct alert *al, void *arg)
+{
+	struct page *p = arg;
+
+	p->alerts[al->severity]++;
+}
+
+struct response metrics_get(struct api *a, const struct request *req)
+{
+	struct page p = { .a = a, .m = &a->c->model, .v = api_rounds(a), .now = mono_now() };
+
+	(void)req;
+	alerts_each(a, p.now, count_alert, &p);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		write_family(&p, &families[i]);
+	return (struct response){
+		.status = 200,
+		.type = "text/plain; version=0.0.4; charset=utf-8",
+		.body = p.out.data,
+		.len = p.out.len,
+	};
 }

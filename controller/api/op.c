@@ -8,8 +8,8 @@
 
 struct response op_reply(struct op_result r, json_t *done)
 {
-	struct response out = r.status == 200 ? view_reply(200, json_incref(done)) :
-						problem_errors(r.status, r.detail, r.errors);
+	struct response out = r.status == 200 ? view_reply(200, json_incref(done))
+					      : problem_errors(r.status, r.detail, r.errors);
 
 	json_decref(r.errors);
 	json_decref(done);
@@ -54,9 +54,9 @@ static json_t *drained(const struct api *a, enum drain_kind kind, const char *na
 	const struct model *m = &a->c->model;
 	ssize_t at = kind == DRAIN_SITE ? cluster_site(m->cl, name) : cluster_node(m->cl, name);
 	static const struct drain none;
-	const struct drain *d = at < 0		     ? &none :
-				kind == DRAIN_SITE ? &m->sites[at].drain :
-						     &m->nodes[at].drain;
+	const struct drain *d = at < 0		     ? &none
+				: kind == DRAIN_SITE ? &m->sites[at].drain
+						     : &m->nodes[at].drain;
 
 	return json_pack("{s:s, s:o}", "name", name, "drain", view_drain(d, mono_now()));
 }

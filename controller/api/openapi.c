@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /openapi.json: the description beside this file, put into the program as it is. tests/unit/api_test.c walks the
- * route table against it. */
+ * /openapi.json: the description beside this file, put into the program as it is. tests/unit/api_test.c walks
+ * the route table against it. */
 #include "controller/api/api_int.h"
 
 __asm__(".section .rodata\n"

@@ -11,10 +11,17 @@ static const struct {
 	int status;
 	const char *title;
 } titles[] = {
-	{ 400, "Bad Request" },	      { 401, "Unauthorized" },		{ 403, "Forbidden" },
-	{ 404, "Not Found" },	      { 405, "Method Not Allowed" },	{ 409, "Conflict" },
-	{ 412, "Precondition Failed" }, { 413, "Content Too Large" },	{ 422, "Unprocessable Content" },
-	{ 500, "Internal Server Error" }, { 503, "Service Unavailable" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 409, "Conflict" },
+	{ 412, "Precondition Failed" },
+	{ 413, "Content Too Large" },
+	{ 422, "Unprocessable Content" },
+	{ 500, "Internal Server Error" },
+	{ 503, "Service Unavailable" },
 };
 
 static const char *title(int status)

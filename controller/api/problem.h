@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Errors as application/problem+json (RFC 9457): {"type", "title", "status", "detail"} and, when a document was
- * wrong, "errors": [{"pointer", "reason"}]. */
+ * Errors as application/problem+json (RFC 9457): {"type", "title", "status", "detail"} and, when a document
+ * was wrong, "errors": [{"pointer", "reason"}]. */
 #ifndef API_PROBLEM_H
 #define API_PROBLEM_H
 #include <jansson.h>

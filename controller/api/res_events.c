@@ -3,8 +3,8 @@
  * Owns the hub: one listener of events.h for all streams, and the heartbeat that keeps proxies and dead
  * connections honest.
  * A stream: REPLAY (rows of the store after Last-Event-ID, in batches) -> LIVE (told by the hub) -> closed.
- * In REPLAY the hub's news are skipped, because the store has them too. A reader that falls behind by more than
- * STREAM_BACKLOG_MAX is cut off; it comes back with Last-Event-ID. */
+ * In REPLAY the hub's news are skipped, because the store has them too. A reader that falls behind by more
+ * than STREAM_BACKLOG_MAX is cut off; it comes back with Last-Event-ID. */
 #include <string.h>
 #include <uv.h>
 
@@ -15,7 +15,6 @@
 #define REPLAY_BATCH	   100
 #define STREAMS_MAX	   1500
 #define STREAM_BACKLOG_MAX (256 * 1024)
-#define HEARTBEAT_MS	   10000
 #define KINDS_LEN	   256
 
 struct sub {
@@ -119,8 +118,8 @@ static struct response list(struct api *a, const struct request *req, const char
 		json_decref(l.list);
 		return problem(503, "The store does not answer: %s.", store_why(a->c->store));
 	}
-	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)l.last, "last",
-					 (json_int_t)store_last_event(a->c->store)));
+	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)l.last,
+					 "last", (json_int_t)store_last_event(a->c->store)));
 }
 
 /* -- the stream --------------------------------------------------------------------------------------- */
@@ -288,7 +287,7 @@ struct response res_events_get(struct api *a, const struct request *req)
 
 /* -- the hub ------------------------------------------------------------------------------------------ */
 
-struct hub *hub_new(struct api *a)
+struct hub *hub_new(struct api *a, uint64_t heartbeat_ms)
 {
 	struct hub *h = xcalloc(1, sizeof(*h));
 
@@ -296,7 +295,7 @@ struct hub *hub_new(struct api *a)
 	h->listening = events_listen(a->c->events, on_event, h);
 	uv_timer_init(a->c->loop, &h->heartbeat);
 	h->heartbeat.data = h;
-	uv_timer_start(&h->heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+	uv_timer_start(&h->heartbeat, on_heartbeat, heartbeat_ms, heartbeat_ms);
 	return h;
 }
 

@@ -4,19 +4,20 @@
 
 static json_t *session_json(const struct node_live *n, mono_t now)
 {
-	return json_pack("{s:b, s:o, s:o, s:o, s:o}", "connected", n->connected, "address", view_text(n->addr),
-			 "version", view_text(n->version), "boot_id", view_text(n->boot_id), "age_ms",
-			 view_age(n->connected_at, now));
+	return json_pack("{s:b, s:o, s:o, s:o, s:o}", "connected", n->connected, "address",
+			 view_text(n->addr), "version", view_text(n->version), "boot_id",
+			 view_text(n->boot_id), "age_ms", view_age(n->connected_at, now));
 }
 
 static json_t *node_json(const struct model *m, size_t i, mono_t now)
 {
 	const struct cl_node *cn = &m->cl->nodes[i];
 	const struct node_live *n = &m->nodes[i];
-	json_t *j = json_pack("{s:s, s:s, s:o, s:b, s:b, s:o, s:b, s:o}", "name", cn->name, "site",
-			      m->cl->sites[cn->site].name, "session", session_json(n, now), "bgp_ok", n->bgp_ok,
-			      "service_up", n->service_up, "service_reason", view_text(n->service_reason),
-			      "dropping", n->dropping, "age_ms", view_age(n->report_at, now));
+	json_t *j =
+		json_pack("{s:s, s:s, s:o, s:b, s:b, s:o, s:b, s:o}", "name", cn->name, "site",
+			  m->cl->sites[cn->site].name, "session", session_json(n, now), "bgp_ok", n->bgp_ok,
+			  "service_up", n->service_up, "service_reason", view_text(n->service_reason),
+			  "dropping", n->dropping, "age_ms", view_age(n->report_at, now));
 
 	json_object_set_new(j, "util", view_ratio(n->util));
 	json_object_set_new(j, "load", view_res(n->load));
@@ -40,12 +41,12 @@ static json_t *permit_left(const struct node_shard *s, mono_t now)
 static json_t *node_shard_json(const struct model *m, size_t node, size_t k, mono_t now)
 {
 	const struct node_shard *s = &m->nodes[node].shards[k];
-	json_t *j = json_pack("{s:s, s:b, s:s, s:i, s:i, s:o, s:b, s:o, s:o}", "shard", m->cl->shards[k].name,
-			      "announced", s->announced, "grade", s->seen ? view_grade(m, s->grade) : "?",
-			      "weight", (int)s->weight, "neighbours", (int)s->neighbours, "error",
-			      view_text(s->error), "service_up", s->service_up, "permit_ms",
-			      permit_left(s, now), "age_ms",
-			      s->seen ? view_age(m->nodes[node].report_at, now) : json_null());
+	json_t *j =
+		json_pack("{s:s, s:b, s:s, s:i, s:i, s:o, s:b, s:o, s:o}", "shard", m->cl->shards[k].name,
+			  "announced", s->announced, "grade", s->seen ? view_grade(m, s->grade) : "?",
+			  "weight", (int)s->weight, "neighbours", (int)s->neighbours, "error",
+			  view_text(s->error), "service_up", s->service_up, "permit_ms", permit_left(s, now),
+			  "age_ms", s->seen ? view_age(m->nodes[node].report_at, now) : json_null());
 
 	json_object_set_new(j, "in_bps", view_count(s->in_bps));
 	json_object_set_new(j, "out_bps", view_count(s->out_bps));

@@ -17,8 +17,9 @@ static json_t *site_json(const struct model *m, size_t i, mono_t now)
 
 	return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "name", m->cl->sites[i].name,
 			 "healthy", s->healthy, "dropping", s->dropping, "util", view_ratio(s->util), "load",
-			 view_res(s->load), "capacity", view_res(s->cap), "age_ms", view_age(s->report_at, now),
-			 "drain", view_drain(&s->drain, now), "nodes", node_names(m->cl, &m->cl->sites[i]));
+			 view_res(s->load), "capacity", view_res(s->cap), "age_ms",
+			 view_age(s->report_at, now), "drain", view_drain(&s->drain, now), "nodes",
+			 node_names(m->cl, &m->cl->sites[i]));
 }
 
 struct response res_sites_list(struct api *a, const struct request *req)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /v1/status: the page of two in the morning. What is wrong, what is being done about it, what is held back. */
+ * /v1/status: the page of two in the morning. What is wrong, what is being done about it, what is held back.
+ */
 #include <string.h>
 
 #include "controller/api/api_int.h"
@@ -22,9 +23,9 @@ static void add_alert(const struct alert *al, void *arg)
 
 	l->total[al->severity]++;
 	if (json_array_size(l->list) < ALERTS_SHOWN)
-		json_array_append_new(l->list,
-				      json_pack("{s:s, s:s, s:s, s:o}", "severity", words[al->severity], "kind",
-						al->kind, "name", al->name, "text", view_text(al->text)));
+		json_array_append_new(l->list, json_pack("{s:s, s:s, s:s, s:o}", "severity",
+							 words[al->severity], "kind", al->kind, "name",
+							 al->name, "text", view_text(al->text)));
 }
 
 struct hot {
@@ -124,8 +125,8 @@ static json_t *site_line(const struct model *m, size_t i, mono_t now)
 
 	for (size_t k = 0; k < cs->n_nodes; k++)
 		connected += m->nodes[cs->nodes[k]].connected;
-	return json_pack("{s:s, s:b, s:o, s:b, s:o, s:b, s:i, s:i, s:o}", "name", cs->name, "healthy", s->healthy,
-			 "util", view_ratio(s->util), "dropping", s->dropping, "age_ms",
+	return json_pack("{s:s, s:b, s:o, s:b, s:o, s:b, s:i, s:i, s:o}", "name", cs->name, "healthy",
+			 s->healthy, "util", view_ratio(s->util), "dropping", s->dropping, "age_ms",
 			 view_age(s->report_at, now), "draining", s->drain.on, "nodes", (int)cs->n_nodes,
 			 "nodes_connected", connected, "grades", grades_json(m, i));
 }
@@ -153,14 +154,14 @@ static void add_plan(json_t *j, const struct rounds_view *v, mono_t now)
 	bool plan = v && v->plan && v->snapshot;
 
 	json_object_set_new(j, "plan",
-			    plan ? json_pack("{s:s, s:o, s:o}", "state", plan_state_str(v->plan->state), "why",
-					     view_text(v->plan->why), "age_ms", view_age(v->at, now)) :
-				   json_null());
+			    plan ? json_pack("{s:s, s:o, s:o}", "state", plan_state_str(v->plan->state),
+					     "why", view_text(v->plan->why), "age_ms", view_age(v->at, now))
+				 : json_null());
 	json_object_set_new(j, "moves",
 			    plan ? plan_moves(v->snapshot, v->plan->moves, v->plan->n_moves) : json_array());
 	json_object_set_new(j, "held_back",
-			    plan ? plan_moves(v->snapshot, v->plan->refused, v->plan->n_refused) :
-				   json_array());
+			    plan ? plan_moves(v->snapshot, v->plan->refused, v->plan->n_refused)
+				 : json_array());
 }
 
 struct response res_status_get(struct api *a, const struct request *req)
@@ -173,17 +174,18 @@ struct response res_status_get(struct api *a, const struct request *req)
 	(void)req;
 	alerts_each(a, now, add_alert, &alerts);
 	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:b, s:o}", "level",
-			      alerts.total[ALERT_ALERT]	  ? "alert" :
-			      alerts.total[ALERT_WARNING] ? "warning" :
-							    "ok",
+			      alerts.total[ALERT_ALERT]	    ? "alert"
+			      : alerts.total[ALERT_WARNING] ? "warning"
+							    : "ok",
 			      "cluster", m->cl->name, "etag", m->cl->etag, "mode", steer_mode_str(m->mode),
-			      "mode_reason", view_text(m->mode_reason), "epoch", (json_int_t)m->epoch, "uptime_ms",
-			      view_age(m->started_at, now), "tilt", v ? v->tilt : false, "round_age_ms",
-			      v ? view_age(v->at, now) : json_null());
+			      "mode_reason", view_text(m->mode_reason), "epoch", (json_int_t)m->epoch,
+			      "uptime_ms", view_age(m->started_at, now), "tilt", v ? v->tilt : false,
+			      "round_age_ms", v ? view_age(v->at, now) : json_null());
 	add_plan(j, v, now);
 	json_object_set_new(j, "alerts", alerts.list);
-	json_object_set_new(j, "alerts_total",
-			    json_integer((json_int_t)(alerts.total[ALERT_ALERT] + alerts.total[ALERT_WARNING])));
+	json_object_set_new(
+		j, "alerts_total",
+		json_integer((json_int_t)(alerts.total[ALERT_ALERT] + alerts.total[ALERT_WARNING])));
 	json_object_set_new(j, "hot", hot_json(m));
 	json_object_set_new(j, "weakened", weakened_json(m, now));
 	json_object_set_new(j, "drains", drains_json(m, now));

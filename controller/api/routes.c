@@ -85,13 +85,14 @@ static struct response not_found(const struct request *req, const struct buf *al
 {
 	if (!allow->len)
 		return problem(404, "There is no %.128s here. /openapi.json lists what there is.", req->path);
-	struct response r = problem(405, "%.16s is not possible on %.128s; possible: %s.", req->method, req->path,
-				    allow->data);
+	struct response r = problem(405, "%.16s is not possible on %.128s; possible: %s.", req->method,
+				    req->path, allow->data);
 	snprintf(r.allow, sizeof(r.allow), "%s", allow->data);
 	return r;
 }
 
-static bool authorise(struct api *a, const struct route *rt, struct request *req, struct response *ret_response)
+static bool authorise(struct api *a, const struct route *rt, struct request *req,
+		      struct response *ret_response)
 {
 	if (rt->role == ROLE_NONE)
 		return true;

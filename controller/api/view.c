@@ -37,8 +37,9 @@ bool view_body(const struct request *req, const char *const *allowed, json_t **r
 	json_error_t e;
 	const char *key;
 	json_t *v;
-	json_auto_t *j = req->body_len ? json_loadb(req->body, req->body_len, JSON_REJECT_DUPLICATES, &e) :
-					 json_object();
+	json_auto_t *j = req->body_len ? json_loadb(req->body, req->body_len,
+						    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e)
+				       : json_object();
 
 	if (!j) {
 		*ret_error = problem(400, "The body is not JSON: line %d, column %d: %s.", e.line, e.column,
@@ -59,8 +60,8 @@ bool view_body(const struct request *req, const char *const *allowed, json_t **r
 	return true;
 }
 
-bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max, uint64_t *ret_value,
-		     struct response *ret_error)
+bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max,
+		     uint64_t *ret_value, struct response *ret_error)
 {
 	const char *s = request_query(req, key);
 	uint64_t v = 0;
@@ -149,11 +150,11 @@ json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_si
 	const char *name = side == VIEW_SITE ? m->cl->sites[site].name : m->cl->shards[shard].name;
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:o, s:o}, s:o, s:o, s:o}",
-			 side == VIEW_SITE ? "site" : "shard", name, "grade", view_grade(m, c->grade), "wanted",
-			 view_grade(m, c->wanted), "base", view_grade(m, c->base), "announced", c->announced,
-			 "load_bps", "lo", view_count(c->lo[RES_BPS]), "hi", view_count(c->hi[RES_BPS]),
-			 "age_ms", view_age(m->sites[site].report_at, now), "changed_ms",
-			 view_age(c->changed_at, now), "why", view_text(c->why));
+			 side == VIEW_SITE ? "site" : "shard", name, "grade", view_grade(m, c->grade),
+			 "wanted", view_grade(m, c->wanted), "base", view_grade(m, c->base), "announced",
+			 c->announced, "load_bps", "lo", view_count(c->lo[RES_BPS]), "hi",
+			 view_count(c->hi[RES_BPS]), "age_ms", view_age(m->sites[site].report_at, now),
+			 "changed_ms", view_age(c->changed_at, now), "why", view_text(c->why));
 }
 
 bool view_page(const struct request *req, const struct cluster *c,
@@ -167,7 +168,8 @@ bool view_page(const struct request *req, const struct cluster *c,
 		return false;
 	ssize_t at = after ? index(c, after) : -1;
 	if (after && at < 0) {
-		*ret_error = problem(400, "?after= names nothing that exists (any more): start again without it.");
+		*ret_error =
+			problem(400, "?after= names nothing that exists (any more): start again without it.");
 		return false;
 	}
 	*ret_page = (struct view_page){ .from = (size_t)(at + 1), .limit = limit ? (size_t)limit : 1 };

@@ -16,19 +16,19 @@ struct response view_reply(int status, json_t *j);
 bool view_body(const struct request *req, const char *const *allowed, json_t **ret_body,
 	       struct response *ret_error);
 /* An unsigned query argument within limits; def when absent. */
-bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max, uint64_t *ret_value,
-		     struct response *ret_error);
+bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max,
+		     uint64_t *ret_value, struct response *ret_error);
 
-json_t *view_text(const char *s);	    /* never NULL, whatever bytes s has */
-json_t *view_age(mono_t at, mono_t now);    /* ms or null */
-json_t *view_ratio(double x);		    /* four decimals */
-json_t *view_count(double x);		    /* whole number */
-json_t *view_res(const double v[RES_N]);    /* {"bps", "pps", "conns", "cpu"} */
-json_t *view_wall(int64_t wall_ms);	    /* RFC 3339, null for 0 */
+json_t *view_text(const char *s);		       /* never NULL, whatever bytes s has */
+json_t *view_age(mono_t at, mono_t now);	       /* ms or null */
+json_t *view_ratio(double x);			       /* four decimals */
+json_t *view_count(double x);			       /* whole number */
+json_t *view_res(const double v[RES_N]);	       /* {"bps", "pps", "conns", "cpu"} */
+json_t *view_wall(int64_t wall_ms);		       /* RFC 3339, null for 0 */
 json_t *view_drain(const struct drain *d, mono_t now); /* null when not on */
 const char *view_grade(const struct model *m, uint8_t grade);
-/* {"site" or "shard": the other side's name, "grade", "wanted", "base", "announced", "load_bps": {lo, hi}, "age_ms",
- * "changed_ms", "why"} */
+/* {"site" or "shard": the other side's name, "grade", "wanted", "base", "announced", "load_bps": {lo, hi},
+ * "age_ms", "changed_ms", "why"} */
 enum view_side { VIEW_SITE, VIEW_SHARD };
 json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_side side, mono_t now);
 

@@ -10,7 +10,7 @@
 #include "proto/base/mem.h"
 
 struct apply {
-	const char *file;
+	const char *file, *name; /* name: for messages */
 	bool dry_run, diff;
 	struct buf text;
 	json_t *doc, *changes;
@@ -22,9 +22,9 @@ static int read_document(struct apply *a)
 	int err = file_read(a->file, &a->text);
 
 	if (err)
-		return ctl_fail("cannot read %s: %s", a->file, file_err(err));
+		return ctl_fail("cannot read %s: %s", a->name, file_err(err));
 	if (yaml_load(a->text.data ? a->text.data : "", a->text.len, &a->doc, why))
-		return ctl_fail("%s:%s", a->file, why);
+		return ctl_fail("%s:%s", a->name, why);
 	if (!json_is_object(a->doc))
 		return ctl_fail("%s: this is no cluster document: expected name, sites and services",
 				a->file);
@@ -48,10 +48,10 @@ static int refused(const struct ctl *ctl, const struct apply *a, const struct re
 		const char *reason = json_string_value(json_object_get(e, "reason"));
 
 		if (pointer && a->text.data && !yaml_locate(a->text.data, a->text.len, pointer, &line, &col))
-			ctl_fail("%s:%zu:%zu: %s: %s", a->file, line, col, *pointer ? pointer : "(document)",
+			ctl_fail("%s:%zu:%zu: %s: %s", a->name, line, col, *pointer ? pointer : "(document)",
 				 reason ? reason : "?");
 		else
-			ctl_fail("%s: %s: %s", a->file, pointer ? pointer : "?", reason ? reason : "?");
+			ctl_fail("%s: %s: %s", a->name, pointer ? pointer : "?", reason ? reason : "?");
 	}
 	return ctl_fail("refused with %zu error%s: nothing was changed", i, i == 1 ? "" : "s");
 }
@@ -64,8 +64,8 @@ static void print_changes(const struct ctl *ctl, json_t *changes)
 	json_array_foreach(changes, i, c) {
 		const char *op = json_string_value(json_object_get(c, "op"));
 		json_t *from = json_object_get(c, "from"), *to = json_object_get(c, "to");
-		auto_free char *a = from ? json_dumps(from, JSON_ENCODE_ANY) : NULL;
-		auto_free char *b = to ? json_dumps(to, JSON_ENCODE_ANY) : NULL;
+		auto_free char *a = from ? json_dumps(from, JSON_ENCODE_ANY | OUT_REALS) : NULL;
+		auto_free char *b = to ? json_dumps(to, JSON_ENCODE_ANY | OUT_REALS) : NULL;
 
 		out_text(&ctl->out, from ? (to ? TINT_WARN : TINT_BAD) : TINT_GOOD, "%s %s",
 			 !strcmp(op, "add")	 ? "+"
@@ -139,6 +139,7 @@ static int apply_run(struct ctl *ctl, int argc, char **argv)
 		return ctl->rc;
 	if (!a.file)
 		return ctl_usage(ctl, "-f FILE is missing");
+	a.name = strcmp(a.file, "-") ? a.file : "standard input";
 	int rc = apply(ctl, &a);
 	buf_done(&a.text);
 	json_decref(a.doc);

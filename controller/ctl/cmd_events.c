@@ -2,7 +2,9 @@
  * Events that are stored, and with -f those to come. Following: CONNECTED -> (ended, silent, refused by a
  * restart) -> WAITING, 0.5 s doubling to 10 s -> CONNECTED with Last-Event-ID, so that none is missed or
  * shown twice. An answer that refuses us (4xx) ends it. */
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "controller/ctl/ctl.h"
@@ -21,6 +23,7 @@ struct follow {
 	struct ctl *ctl;
 	struct sse sse;
 	bool heard; /* something came on this connection */
+	int err;    /* why on_bytes stopped */
 };
 
 static enum tint severity_tint(const char *severity)
@@ -43,13 +46,14 @@ static void print_event(const struct ctl *ctl, const json_t *ev)
 
 	if (o->format == OUT_JSON) {
 		/* one object a line: what a program reading a stream wants */
-		json_dumpf(ev, o->f, JSON_COMPACT | JSON_ENSURE_ASCII);
+		json_dumpf(ev, o->f, JSON_COMPACT | JSON_ENSURE_ASCII | OUT_REALS);
 		fputc('\n', o->f);
 		return;
 	}
 	out_text(o, TINT_DIM, "%8" JSON_INTEGER_FORMAT "  %s", json_integer_value(json_object_get(ev, "id")),
 		 str(ev, "time"));
-	out_text(o, severity_tint(str(ev, "severity")), "  %-7s  %s", str(ev, "severity"), str(ev, "kind"));
+	out_text(o, severity_tint(str(ev, "severity")), "  %-7s  %-12s", str(ev, "severity"),
+		 str(ev, "kind"));
 	out_text(o, TINT_NONE, "  %s", str(ev, "text"));
 	fputc('\n', o->f);
 }
@@ -130,7 +134,26 @@ static int on_bytes(const char *data, size_t len, void *arg)
 	struct follow *f = arg;
 
 	f->heard = true;
-	return sse_feed(&f->sse, data, len, on_event, f) || ferror(f->ctl->out.f);
+	f->err = sse_feed(&f->sse, data, len, on_event, f);
+	if (!f->err && ferror(f->ctl->out.f))
+		f->err = -EPIPE;
+	return f->err;
+}
+
+/* How long to wait before the next attempt: what the server asked for, or doubling while nothing is heard; up
+ * to a fifth more, so that not everybody comes back at once. */
+static long next_wait_ms(const struct follow *f, long last_ms)
+{
+	long ms = f->heard ? WAIT_MIN_MS : last_ms * 2;
+	uint32_t r = 0;
+
+	if (f->heard && f->sse.retry_ms > ms)
+		ms = f->sse.retry_ms;
+	if (ms > WAIT_MAX_MS)
+		ms = WAIT_MAX_MS;
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
+		r = 0;
+	return ms + (long)(r % (unsigned long)(ms / 5));
 }
 
 static void wait_ms(long ms)
@@ -138,7 +161,25 @@ static void wait_ms(long ms)
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
 }
 
-/* Never returns CTL_OK: following ends by a signal or a refusal. */
+/* One connection until it ends. -1: try again; else the exit status, said why. */
+static int follow_once(struct follow *f, const char *path)
+{
+	struct ctl *ctl = f->ctl;
+	auto_reply r = { 0 };
+
+	sse_reset(&f->sse);
+	f->heard = false;
+	int err = client_stream(ctl->client, path, f->sse.id, on_bytes, f, &r);
+	if (f->err)
+		return f->err == ERR_LIMIT ? ctl_fail("an event is larger than we take") : CTL_FAILED;
+	if (err == ERR_CERT)
+		return ctl_fail("%s", client_why(ctl->client));
+	if (!err && r.status < 500)
+		return ctl_problem(ctl, &r);
+	return -1;
+}
+
+/* Never CTL_OK: following ends by a signal or a refusal. */
 static int follow(struct ctl *ctl, const char *path, uint64_t since)
 {
 	struct follow f = { .ctl = ctl };
@@ -149,23 +190,11 @@ static int follow(struct ctl *ctl, const char *path, uint64_t since)
 		return CTL_FAILED;
 	snprintf(f.sse.id, sizeof(f.sse.id), "%llu", (unsigned long long)since);
 	fflush(ctl->out.f);
-	for (;;) {
-		auto_reply r = { 0 };
-
-		sse_reset(&f.sse);
-		f.heard = false;
-		int err = client_stream(ctl->client, path, f.sse.id, on_bytes, &f, &r);
-		if (!err && (r.status == 200 || r.status < 500)) {
-			rc = r.status == 200 ? CTL_FAILED : ctl_problem(ctl, &r);
-			break;
-		}
-		if (err == ERR_CERT) {
-			rc = ctl_fail("%s", client_why(ctl->client));
-			break;
-		}
-		wait = f.heard ? WAIT_MIN_MS : wait * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait * 2;
-		ctl_fail("%s: trying again in %.1f s",
-			 err ? client_why(ctl->client) : "the controller is not ready", (double)wait / 1000);
+	while ((rc = follow_once(&f, path)) < 0) {
+		const char *why = client_why(ctl->client);
+		wait = next_wait_ms(&f, wait);
+		ctl_fail("%s; trying again in %.1f s", *why ? why : "the controller is not ready",
+			 (double)wait / 1000);
 		wait_ms(wait);
 	}
 	sse_done(&f.sse);

@@ -37,7 +37,7 @@ static void add_text(struct table *t, const struct column *c, const json_t *v)
 		table_add(t, TINT_NONE, "%s", json_string_value(v));
 		return;
 	}
-	auto_free char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+	auto_free char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | OUT_REALS);
 	table_add(t, TINT_NONE, "%s", text ? text : "?");
 }
 
@@ -158,6 +158,23 @@ static void add_list(struct table *t, const struct column *c, const json_t *v)
 	table_add(t, TINT_NONE, "%s", b.len ? b.data : "-");
 }
 
+static void add_counts(struct table *t, const struct column *c, const json_t *v)
+{
+	json_auto_t *map = json_copy((json_t *)(uintptr_t)v);
+	enum tint tint = TINT_NONE;
+	auto_buf b = { 0 };
+	const char *key;
+	json_t *n;
+
+	(void)c;
+	json_object_foreach(map, key, n) {
+		buf_addf(&b, "%s%s:%" JSON_INTEGER_FORMAT, b.len ? " " : "", key, json_integer_value(n));
+		if (strcmp(key, "normal"))
+			tint = TINT_WARN;
+	}
+	table_add(t, tint, "%s", b.len ? b.data : "-");
+}
+
 static void add_count(struct table *t, const struct column *c, const json_t *v)
 {
 	(void)c;
@@ -165,9 +182,10 @@ static void add_count(struct table *t, const struct column *c, const json_t *v)
 }
 
 static void (*const writers[])(struct table *, const struct column *, const json_t *) = {
-	[COL_TEXT] = add_text,	 [COL_NUM] = add_num,	  [COL_SI] = add_si,	 [COL_PCT] = add_pct,
-	[COL_AGE] = add_age,	 [COL_SINCE] = add_since, [COL_YES] = add_yes,	 [COL_FLAG] = add_flag,
-	[COL_RANGE] = add_range, [COL_CELLS] = add_cells, [COL_LIST] = add_list, [COL_COUNT] = add_count,
+	[COL_TEXT] = add_text,	   [COL_NUM] = add_num,	    [COL_SI] = add_si,	   [COL_PCT] = add_pct,
+	[COL_AGE] = add_age,	   [COL_SINCE] = add_since, [COL_YES] = add_yes,   [COL_FLAG] = add_flag,
+	[COL_RANGE] = add_range,   [COL_CELLS] = add_cells, [COL_LIST] = add_list, [COL_COUNT] = add_count,
+	[COL_COUNTS] = add_counts,
 };
 
 struct table *column_table(const struct column *cols, json_t *items)

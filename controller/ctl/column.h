@@ -7,16 +7,17 @@
 enum column_kind {
 	COL_TEXT,
 	COL_NUM,
-	COL_SI,	   /* decimal prefixes */
-	COL_PCT,   /* a ratio; yellow from 85 %, red from 100 % */
-	COL_AGE,   /* milliseconds since it was heard; red above 10 s */
-	COL_SINCE, /* milliseconds, of any size */
-	COL_YES,   /* yes, or NO in red */
-	COL_FLAG,  /* the title in lower case when true or an object, else empty; yellow */
-	COL_RANGE, /* {"lo", "hi"}: one figure, or two when they differ */
-	COL_CELLS, /* of {"site", "grade", "wanted"}: "fra:normal ams:normal>prepend1" */
-	COL_LIST,  /* strings, or the names of objects, with commas */
-	COL_COUNT, /* of an array */
+	COL_SI,	    /* decimal prefixes */
+	COL_PCT,    /* a ratio; yellow from 85 %, red from 100 % */
+	COL_AGE,    /* milliseconds since it was heard; red above 10 s */
+	COL_SINCE,  /* milliseconds, of any size */
+	COL_YES,    /* yes, or NO in red */
+	COL_FLAG,   /* the title in lower case when true or an object, else empty; yellow */
+	COL_RANGE,  /* {"lo", "hi"}: one figure, or two when they differ */
+	COL_CELLS,  /* of {"site", "grade", "wanted"}: "fra:normal ams:normal>prepend1" */
+	COL_COUNTS, /* {"normal": 7, "prepend1": 1}: "normal:7 prepend1:1"; yellow unless all is normal */
+	COL_LIST,   /* strings, or the names of objects, with commas */
+	COL_COUNT,  /* of an array */
 };
 
 struct column {

@@ -49,7 +49,7 @@ static size_t common_opts(struct ctl *ctl, struct common *c, struct opt *ret)
 
 static void help_all(const struct ctl *ctl)
 {
-	static const char *const titles[] = { "COMMAND", "", NULL };
+	static const char *const titles[] = { "", "", NULL };
 	auto_table *t = table_new(titles);
 	struct common c = { 0 };
 	struct ctl blank = { 0 };

@@ -51,7 +51,7 @@ int out_format_parse(const char *s, enum out_format *ret_format)
 void out_json(const struct out *o, const json_t *v)
 {
 	/* ASCII: names and reasons written by others then cannot carry terminal sequences either */
-	json_dumpf(v, o->f, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+	json_dumpf(v, o->f, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY | OUT_REALS);
 	fputc('\n', o->f);
 }
 
@@ -143,6 +143,23 @@ static size_t row_end(const struct cell *row, size_t n)
 	return n;
 }
 
+static bool has_titles(const struct table *t)
+{
+	for (size_t c = 0; c < t->cols; c++)
+		if (t->titles[c][0])
+			return true;
+	return false;
+}
+
+static void print_titles(const struct table *t, const struct out *o, const unsigned *width, unsigned indent)
+{
+	fprintf(o->f, "%*s", (int)indent, "");
+	for (size_t c = 0; c < t->cols; c++)
+		print_cell(o, title_text(t->titles[c]), TINT_DIM, width[c], is_right(t->titles[c]),
+			   c + 1 == t->cols);
+	fputc('\n', o->f);
+}
+
 void table_print(const struct table *t, const struct out *o, unsigned indent)
 {
 	unsigned width[TABLE_COLS] = { 0 };
@@ -156,11 +173,8 @@ void table_print(const struct table *t, const struct out *o, unsigned indent)
 		if (w > width[i % t->cols])
 			width[i % t->cols] = w;
 	}
-	fprintf(o->f, "%*s", (int)indent, "");
-	for (size_t c = 0; c < t->cols; c++)
-		print_cell(o, title_text(t->titles[c]), TINT_DIM, width[c], is_right(t->titles[c]),
-			   c + 1 == t->cols);
-	fputc('\n', o->f);
+	if (has_titles(t))
+		print_titles(t, o, width, indent);
 	for (size_t r = 0; r < t->n; r += t->cols) {
 		size_t left = t->n - r < t->cols ? t->n - r : t->cols, end = row_end(&t->cells[r], left);
 

@@ -10,6 +10,9 @@
 enum out_format { OUT_TABLE, OUT_JSON };
 enum tint { TINT_NONE, TINT_BOLD, TINT_DIM, TINT_GOOD, TINT_WARN, TINT_BAD };
 
+/* 15 digits: 0.85 prints as people typed it */
+#define OUT_REALS JSON_REAL_PRECISION(15)
+
 struct out {
 	FILE *f;
 	enum out_format format;
@@ -25,13 +28,15 @@ void out_text(const struct out *o, enum tint tint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 struct table;
-/* titles: "NAME", or ">UTIL" for a column aligned right; NULL ends. At most TABLE_COLS. */
+/* titles: all empty: no line of titles. "NAME", or ">UTIL" for a column aligned right; NULL ends. At most
+ * TABLE_COLS. */
 #define TABLE_COLS 16
 struct table *table_new(const char *const *titles);
 /* The next cell; after the last column a new row starts by itself. */
 void table_add(struct table *t, enum tint tint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 size_t table_rows(const struct table *t);
-/* Titles (when there are rows) and rows, each line starting with indent spaces; nothing after the last text.
+/* Titles (when there are any, and rows) and rows, each line starting with indent spaces; nothing after the
+ * last text.
  */
 void table_print(const struct table *t, const struct out *o, unsigned indent);
 void table_free(struct table *t);

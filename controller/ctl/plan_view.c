@@ -57,10 +57,11 @@ static void section(const struct out *o, const char *title, const struct column 
 void plan_print(const struct out *o, const json_t *plan, bool all)
 {
 	char age[TEXT_NUM];
-	const char *state = str(plan, "state");
+	const char *state = str(plan, "state"), *why = str(plan, "why");
 
-	out_text(o, state_tint(state), "%s", *state ? state : "no plan yet");
-	out_text(o, TINT_NONE, "  %s", str(plan, "why"));
+	out_text(o, state_tint(state), "%s", *state ? state : "none yet");
+	if (*why)
+		out_text(o, TINT_NONE, "  %s", why);
 	if (json_is_number(json_object_get(plan, "age_ms")))
 		out_text(o, TINT_DIM, "  (%s ago)",
 			 text_age(json_number_value(json_object_get(plan, "age_ms")), age));
@@ -69,6 +70,6 @@ void plan_print(const struct out *o, const json_t *plan, bool all)
 		json_object_get(plan, "moves"));
 	if (!all)
 		return;
-	section(o, "not taken", move_cols, json_object_get(plan, "refused"));
+	section(o, "held back", move_cols, json_object_get(plan, "refused"));
 	section(o, "forecast", forecast_cols, json_object_get(plan, "forecast"));
 }

@@ -14,10 +14,11 @@
 
 #define CORR_MIN  0.125
 #define CORR_MAX  1.5
-#define UTIL_IDLE 0.05  /* below: capacity only */
-#define UTIL_BUSY 0.30  /* above: correction in full */
-#define DEAD_BAND 0.10  /* relative change of a weight that is worth an UPDATE ... */
-#define UTIL_BAND 0.06  /* ... when utilisations differ at least this much from the mean */
+#define UTIL_IDLE 0.05 /* below: capacity only */
+#define UTIL_BUSY 0.30 /* above: correction in full */
+#define HOT_BAND  0.08 /* a node this much above the mean is worth UPDATEs ... */
+#define COLD_BAND 0.20 /* ... or one this much below ... */
+#define UTIL_FROM 0.20 /* ... of a mean of at least this */
 
 /* A node's share of capacity: the smallest over the resources that every usable node limits. */
 static void capacity_shares(const struct balance_node *nodes, size_t n, double *share)
@@ -45,6 +46,11 @@ static void capacity_shares(const struct balance_node *nodes, size_t n, double *
 			share[i] = first ? nodes[i].cap[r] / sum : fmin(share[i], nodes[i].cap[r] / sum);
 		first = false;
 	}
+	double total = 0;
+	for (size_t i = 0; i < n; i++)
+		total += nodes[i].usable ? share[i] : 0;
+	for (size_t i = 0; i < n && total > 0; i++)
+		share[i] /= total;
 }
 
 static double clamp(double v, double lo, double hi)
@@ -79,18 +85,17 @@ static void site_util(const struct balance_node *nodes, const double *share, siz
 static void correct(const struct balance_node *nodes, size_t n, double mean, double max, double *share)
 {
 	double trust = clamp((max - UTIL_IDLE) / (UTIL_BUSY - UTIL_IDLE), 0, 1);
-	double wsum = 0, ssum = 0;
+	double wsum = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!nodes[i].usable)
 			continue;
 		wsum += clamp(nodes[i].weight, 1, 100);
-		ssum += share[i];
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!nodes[i].usable || wsum <= 0)
 			continue;
-		double cap = share[i] / ssum, have = clamp(nodes[i].weight, 1, 100) / wsum;
+		double cap = share[i], have = clamp(nodes[i].weight, 1, 100) / wsum;
 		double u = clamp(nodes[i].util, mean / 16, 100);
 		double step = u > 0 ? sqrt(mean / u) : 1;
 
@@ -101,17 +106,46 @@ static void correct(const struct balance_node *nodes, size_t n, double mean, dou
 static bool worth_it(const struct balance_node *nodes, const int *weights, size_t n, double mean, double max)
 {
 	bool changed = false, uneven = max < UTIL_IDLE; /* idle: capacity speaks */
+	double unit = fmax(mean, UTIL_FROM);
 
 	for (size_t i = 0; i < n; i++) {
 		if (!nodes[i].usable)
 			continue;
-		double rel = fabs((double)weights[i] / fmax(nodes[i].weight, 1) - 1);
+		double off = (nodes[i].util - mean) / unit;
 
-		changed = changed || (rel > DEAD_BAND && abs(weights[i] - nodes[i].weight) >= 2);
-		uneven = uneven || fabs(nodes[i].util - mean) > UTIL_BAND * fmax(mean, 0.2);
-		uneven = uneven || nodes[i].weight < 1; /* not set yet */
+		changed = changed || weights[i] != nodes[i].weight;
+		uneven = uneven || off > HOT_BAND || off < -COLD_BAND || nodes[i].weight < 1;
 	}
 	return changed && uneven;
+}
+
+/* No node's share passes CORR_MAX times its capacity share, however the others' corrections fell; what it
+ * may not have goes to those below, in proportion. */
+static void cap_shares(const struct balance_node *nodes, const double *cap, size_t n, double *share)
+{
+	for (size_t pass = 0; pass < n; pass++) {
+		double sum = 0, fixed = 0, free_sum = 0;
+		bool any = false;
+
+		for (size_t i = 0; i < n; i++)
+			sum += nodes[i].usable ? share[i] : 0;
+		for (size_t i = 0; i < n && sum > 0; i++) {
+			if (!nodes[i].usable)
+				continue;
+			bool over = share[i] / sum >= CORR_MAX * cap[i] - 1e-9;
+			any = any || share[i] / sum > CORR_MAX * cap[i] + 1e-9;
+			fixed += over ? CORR_MAX * cap[i] : 0;
+			free_sum += over ? 0 : share[i];
+		}
+		if (!any || free_sum <= 0 || fixed >= 1)
+			return;
+		for (size_t i = 0; i < n; i++) {
+			if (!nodes[i].usable)
+				continue;
+			bool over = share[i] / sum >= CORR_MAX * cap[i] - 1e-9;
+			share[i] = over ? CORR_MAX * cap[i] : share[i] / free_sum * (1 - fixed);
+		}
+	}
 }
 
 bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weights)
@@ -124,6 +158,7 @@ bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weight
 		share[i] = cap[i];
 	site_util(nodes, cap, n, &mean, &max);
 	correct(nodes, n, mean, max, share);
+	cap_shares(nodes, cap, n, share);
 	for (size_t i = 0; i < n; i++)
 		if (nodes[i].usable)
 			top = fmax(top, share[i]);

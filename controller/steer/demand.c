@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Demand from arrivals. Per shard, home demand is what would land at each site were all grades normal: found
  * from what lands now by the Richardson-Lucy iteration over the catchment model, which keeps totals, stays
- * non-negative and starts from the last known homes (so a withdrawn site keeps its share). While a change of
- * the shard is in flight arrivals fit no catchment: homes then only follow the shard's total. */
+ * non-negative and starts from the remembered homes (so a withdrawn site keeps its share). What a weakened
+ * site's clients want cannot be told apart from its receivers' own, so the memory follows the estimate at
+ * once only while every grade is normal, slowly while the shard is as the document says, hardly otherwise.
+ * While a change of the shard is in flight arrivals fit no catchment: homes only follow the total. */
 #include "controller/steer/round.h"
 
 #include <math.h>
 
 #include "proto/base/mem.h"
 
-#define LUCY_STEPS 8
-#define HOME_FLOOR 1e-3 /* of the shard's mean per site: a home can grow from nothing */
+#define LUCY_STEPS  4
+#define FOLLOW_BASE 0.02   /* per round, all cells as the document says */
+#define FOLLOW_AWAY 0.0005 /* per round, weakened */
+#define HOME_FLOOR  1e-3   /* of the shard's mean per site: a home can grow from nothing */
 
 static bool resting(const struct round *r, size_t k)
 {
@@ -37,9 +41,9 @@ static void home_start(const struct round *r, size_t k, struct res_vec *home)
 			double floor = HOME_FLOOR * seen / (double)r->ns;
 			/* never seen before: by arrivals, and by capacity where nothing can arrive */
 			if (known <= 0)
-				home[i].v[x] = r->grade[round_cell(r, i, k)] ?
-						       seen * r->prior[i] :
-						       r->seen[round_cell(r, i, k)].v[x];
+				home[i].v[x] = r->grade[round_cell(r, i, k)]
+						       ? seen * r->prior[i]
+						       : r->seen[round_cell(r, i, k)].v[x];
 			else
 				home[i].v[x] *= seen / known;
 			home[i].v[x] = fmax(home[i].v[x], floor);
@@ -89,21 +93,49 @@ static void lucy(const struct round *r, size_t k, const double *rows, int x, str
 	}
 }
 
-static void home_of(struct round *r, size_t k, struct res_vec *home)
+static bool at_base(const struct round *r, size_t k)
+{
+	for (size_t i = 0; i < r->ns; i++)
+		if (r->grade[round_cell(r, i, k)] != round_snap(r, i, k)->base)
+			return false;
+	return true;
+}
+
+/* Returns how fast the memory shall follow. */
+static double home_of(struct round *r, size_t k, struct res_vec *home)
 {
 	home_start(r, k, home);
 	if (r->shard_busy[k])
-		return;
+		return 0;
 	if (resting(r, k)) {
 		for (size_t i = 0; i < r->ns; i++)
 			home[i] = r->seen[round_cell(r, i, k)];
-		return;
+		return 1;
 	}
 	auto_free double *rows = xcalloc(r->ns * r->ns, sizeof(*rows));
 	catchment(r, k, rows);
 	for (int x = 0; x < RES_N; x++)
 		if (r->on[x])
 			lucy(r, k, rows, x, home);
+	return at_base(r, k) ? FOLLOW_BASE : FOLLOW_AWAY;
+}
+
+/* A memory that holds nothing yet takes the first estimate. */
+static void remember(struct cell_mem *m, const struct res_vec *home, bool known, double follow)
+{
+	for (int x = 0; x < RES_N; x++)
+		m->home[x] += (known ? follow : 1) * (home->v[x] - m->home[x]);
+}
+
+static bool known(const struct round *r, size_t k)
+{
+	for (size_t i = 0; i < r->ns; i++) {
+		const struct cell_mem *m = r->mem[round_cell(r, i, k)];
+		for (int x = 0; m && x < RES_N; x++)
+			if (m->home[x] > 0)
+				return true;
+	}
+	return false;
 }
 
 /* In flight: where it will land by the model. Settled: where it lands by measurement. */
@@ -140,12 +172,13 @@ void demand_estimate(struct round *r, bool learn)
 
 	for (size_t k = 0; k < r->nk; k++) {
 		memset(home, 0, r->ns * sizeof(*home));
-		home_of(r, k, home);
+		double follow = home_of(r, k, home);
+		bool before = known(r, k);
 		for (size_t i = 0; i < r->ns; i++) {
 			size_t c = round_cell(r, i, k);
 			r->home[c] = home[i];
 			if (learn && r->mem[c])
-				memcpy(r->mem[c]->home, home[i].v, sizeof(home[i].v));
+				remember(r->mem[c], &home[i], before, follow);
 		}
 		flow_now(r, k, home);
 	}

@@ -45,8 +45,8 @@ void engine_set_policy(struct engine *e, const struct policy *p)
 static unsigned changes_left(const struct engine *e, int64_t now_ms)
 {
 	size_t n = e->n_changes < ENGINE_CHANGES_MAX ? e->n_changes : ENGINE_CHANGES_MAX;
-	unsigned recent = 0, max = e->policy.changes_max < ENGINE_CHANGES_MAX ? e->policy.changes_max :
-									       ENGINE_CHANGES_MAX;
+	unsigned recent = 0, max = e->policy.changes_max < ENGINE_CHANGES_MAX ? e->policy.changes_max
+									      : ENGINE_CHANGES_MAX;
 
 	for (size_t i = 0; i < n; i++)
 		recent += now_ms - e->changes[i] < e->policy.changes_window_ms;
@@ -122,7 +122,8 @@ static bool contained(const struct round *r, struct plan *p)
 	if (demand <= cap)
 		return false;
 	p->state = PLAN_CONTAIN;
-	explain_text(p->why, "demand %s is above the capacity %s of all that may receive: moving it would spread it",
+	explain_text(p->why,
+		     "demand %s is above the capacity %s of all that may receive: moving it would spread it",
 		     explain_qty(r->main, demand, a), explain_qty(r->main, cap, b));
 	return true;
 }
@@ -138,7 +139,8 @@ static void explain_none(const struct round *r, struct plan *p)
 	if (p->n_refused)
 		explain_text(p->why, "%s is at %.0f %%, but %s: %.160s", r->names[i],
 			     100 * round_util(r, i, &r->load[i]),
-			     p->state == PLAN_HOLD ? "the guard holds" : "no move helps enough", p->refused[0].why);
+			     p->state == PLAN_HOLD ? "the guard holds" : "no move helps enough",
+			     p->refused[0].why);
 	else
 		explain_text(p->why, "%s is at %.0f %% and there is nothing that may be moved", r->names[i],
 			     100 * round_util(r, i, &r->load[i]));
@@ -153,8 +155,8 @@ static void decide_hot(struct engine *e, const struct round *r, struct plan *p, 
 		return;
 	if (!left) {
 		p->state = PLAN_HOLD;
-		explain_text(p->why, "%s is at %.0f %%, but there were %u changes within %.0f s: hold", r->names[i],
-			     100 * round_util(r, i, &r->load[i]), e->policy.changes_max,
+		explain_text(p->why, "%s is at %.0f %%, but there were %u changes within %.0f s: hold",
+			     r->names[i], 100 * round_util(r, i, &r->load[i]), e->policy.changes_max,
 			     (double)e->policy.changes_window_ms / 1000);
 		return;
 	}
@@ -260,9 +262,10 @@ void engine_whatif(const struct engine *e, const struct snapshot *s, const struc
 		explain_move(&r, out, &eff, t.load, out->why);
 		effect_done(&eff);
 	}
-	explain_text(ret_plan->why, "%zu move%s asked for", ret_plan->n_moves, ret_plan->n_moves == 1 ? "" : "s");
-	if (ret_plan->n_moves && guard_check(e->guard, &e->policy, s, ret_plan->moves, ret_plan->n_moves,
-					     ACTOR_OPERATOR, &v)) {
+	explain_text(ret_plan->why, "%zu move%s asked for", ret_plan->n_moves,
+		     ret_plan->n_moves == 1 ? "" : "s");
+	if (ret_plan->n_moves &&
+	    guard_check(e->guard, &e->policy, s, ret_plan->moves, ret_plan->n_moves, ACTOR_OPERATOR, &v)) {
 		ret_plan->state = PLAN_HOLD;
 		explain_text(ret_plan->why, "%s: %.200s", guard_str(v.id), v.why);
 		for (size_t m = 0; m < ret_plan->n_moves; m++)

@@ -12,8 +12,8 @@ struct engine {
 	struct policy policy;
 	struct recall mem;
 	struct shift shift;
-	struct guard *guard; /* its own: the one before the wire is the controller's */
-	int64_t restored_ms; /* the last step back; RECALL_NEVER */
+	struct guard *guard;		     /* its own: the one before the wire is the controller's */
+	int64_t restored_ms;		     /* the last step back; RECALL_NEVER */
 	int64_t changes[ENGINE_CHANGES_MAX]; /* when own changes were ordered, a ring */
 	size_t n_changes;
 	struct miss miss[FLIGHT_MISSES]; /* of this round */
@@ -22,7 +22,7 @@ struct engine {
 
 /* hyst.c: samples the sites' utilisation into their histories. */
 void hyst_observe(struct engine *e, const struct snapshot *s);
-/* Marks r->hot and r->urgent. */
+/* Marks r->hot and r->urgent, and as busy the sites that wait for much in flight. After demand_estimate. */
 void hyst_mark(const struct recall *mem, struct round *r);
 
 /* restore.c: one step back toward the document, when it is safe for long enough. true: a move was planned,

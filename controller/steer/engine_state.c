@@ -8,7 +8,7 @@
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 
-#define HEADER	 "sluice-steer 1"
+#define HEADER	  "sluice-steer 1"
 #define LINE_MAX_ 1024
 
 void engine_save(const struct engine *e, struct buf *out)

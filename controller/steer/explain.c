@@ -49,8 +49,8 @@ static size_t view_shard(const struct round *r, size_t shard)
 	return 0;
 }
 
-void explain_move(const struct round *r, const struct move *m, const struct effect *e, const struct res_vec *after,
-		  char why[STEER_TEXT])
+void explain_move(const struct round *r, const struct move *m, const struct effect *e,
+		  const struct res_vec *after, char why[STEER_TEXT])
 {
 	size_t i = view_site(r, m->site), k = view_shard(r, m->shard), top = i;
 	char moved[32], lo[32], hi[32];
@@ -63,14 +63,17 @@ void explain_move(const struct round *r, const struct move *m, const struct effe
 			top = j;
 		}
 	}
-	explain_text(why, "%s %s at %s, %s to %s: %s %s (90 %%: %s to %s), %s %.0f %% -> %.0f %%, %s %s (%.0f %% -> %.0f %%)",
+	explain_text(why,
+		     "%s %s at %s, %s to %s: %s %s (90 %%: %s to %s), %s %.0f %% -> %.0f %%, %s %s (%.0f %% "
+		     "-> %.0f %%)",
 		     move_kind_str(m->kind), r->s->shards[m->shard].name, r->names[i], r->gs->g[m->from].name,
-		     r->gs->g[m->to].name, m->moved >= 0 ? "sheds" : "brings", explain_qty(r->main, fabs(m->moved), moved),
+		     r->gs->g[m->to].name, m->moved >= 0 ? "sheds" : "brings",
+		     explain_qty(r->main, fabs(m->moved), moved),
 		     explain_qty(r->main, fmin(fabs(m->moved_lo), fabs(m->moved_hi)), lo),
 		     explain_qty(r->main, fmax(fabs(m->moved_lo), fabs(m->moved_hi)), hi), r->names[i],
 		     100 * round_util(r, i, &r->load[i]), 100 * round_util(r, i, &after[i]),
-		     m->moved >= 0 ? "most to" : "most from", r->names[top], 100 * round_util(r, top, &r->load[top]),
-		     100 * round_util(r, top, &after[top]));
+		     m->moved >= 0 ? "most to" : "most from", r->names[top],
+		     100 * round_util(r, top, &r->load[top]), 100 * round_util(r, top, &after[top]));
 }
 
 size_t explain_hottest(const struct round *r)

@@ -13,12 +13,12 @@
 
 #include "proto/base/mem.h"
 
-#define STABLE_SHARE	0.20 /* samples agree when they differ by less than this of the shard's total */
-#define CONSERVE_SHARE	0.10 /* learn only when the total moved less than this (plus noise) */
-#define MEASURABLE	0.05 /* of the shard at the site, before or after */
-#define MOVED_NOTHING	0.02 /* of the shard */
-#define LEARN_WEIGHT	8.0  /* pseudo-counts of one clean observation */
-#define LEARN_MIXED	0.25 /* of that for destinations when other sites are weakened too */
+#define STABLE_SHARE   0.20 /* samples agree when they differ by less than this of the shard's total */
+#define CONSERVE_SHARE 0.10 /* learn only when the total moved less than this (plus noise) */
+#define MEASURABLE     0.05 /* of the shard at the site, before or after */
+#define MOVED_NOTHING  0.02 /* of the shard */
+#define LEARN_WEIGHT   8.0  /* pseudo-counts of one clean observation */
+#define LEARN_MIXED    0.25 /* of that for destinations when other sites are weakened too */
 
 struct settled { /* one shard's flight, measured */
 	const struct snapshot *s;
@@ -190,7 +190,8 @@ static int grade_of(const struct snapshot *s, const char *name)
 static bool others_weakened(const struct settled *m)
 {
 	for (size_t i = 0; i < m->s->n_sites; i++)
-		if (i != m->site && (snap_cell(m->s, i, m->k)->wanted || !snap_cell(m->s, i, m->k)->announced))
+		if (i != m->site &&
+		    (snap_cell(m->s, i, m->k)->wanted || !snap_cell(m->s, i, m->k)->announced))
 			return true;
 	return false;
 }
@@ -207,8 +208,8 @@ static void learn_shed(const struct settled *m, struct shift *model, int from, i
 
 	shift_sheds(model, gs, m->f->site, family, m->s->now_ms, sheds);
 	double shed = 1 - (1 - sheds[weak].mean) * fmin(less / more, 1);
-	shift_learn_shed(model, m->f->site, gs->g[strong].name, family, shed, LEARN_WEIGHT * fmin(1, more / 0.2),
-			 m->s->now_ms);
+	shift_learn_shed(model, m->f->site, gs->g[strong].name, family, shed,
+			 LEARN_WEIGHT * fmin(1, more / 0.2), m->s->now_ms);
 }
 
 static void learn_dests(const struct settled *m, struct shift *model, int from, int to)
@@ -229,7 +230,8 @@ static void learn_dests(const struct settled *m, struct shift *model, int from, 
 		}
 }
 
-static void verify(const struct settled *m, double s0, double s1, struct site_mem *site, struct flight_news *news)
+static void verify(const struct settled *m, double s0, double s1, struct site_mem *site,
+		   struct flight_news *news)
 {
 	double moved = (s0 - s1) * m->total, slack = 0.5 * m->noise * m->total;
 	bool inside = moved >= m->f->moved_lo - slack && moved <= m->f->moved_hi + slack;
@@ -269,7 +271,8 @@ static void finish(struct settled *m, struct recall *mem, struct shift *model, s
 }
 
 static void observe_shard(struct recall *mem, struct shift *model, const struct policy *p,
-			  const struct snapshot *s, size_t k, struct cell_mem **cells, struct flight_news *news)
+			  const struct snapshot *s, size_t k, struct cell_mem **cells,
+			  struct flight_news *news)
 {
 	struct shard_mem *f = recall_shard(mem, s->shards[k].name);
 

@@ -8,8 +8,8 @@
 /* A settled change whose effect missed its prediction; snapshot indices. */
 struct miss {
 	size_t site, shard;
-	double moved;	 /* measured, bit/s */
-	bool useless;	 /* it moved nothing */
+	double moved; /* measured, bit/s */
+	bool useless; /* it moved nothing */
 };
 
 #define FLIGHT_MISSES STEER_MOVES

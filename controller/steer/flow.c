@@ -57,8 +57,8 @@ static void chain_init(const struct round *r, size_t k, const uint8_t *grades, s
 }
 
 /* One step: what sits on weak sites in `v` rests in part (out) and moves on in part (v'). */
-static double chain_step(const struct round *r, const struct chain *c, struct res_vec *v, struct res_vec *next,
-			 struct res_vec *out)
+static double chain_step(const struct round *r, const struct chain *c, struct res_vec *v,
+			 struct res_vec *next, struct res_vec *out)
 {
 	double moving = 0;
 
@@ -126,8 +126,8 @@ static void change_dev(const struct round *r, size_t i, size_t k, unsigned from,
 	for (size_t j = 0; j < r->ns; j++) {
 		double m = d->mean[j];
 
-		dev[j] = j == i ? h * sqrt(var) :
-				  h * sqrt(var * m * m + step * step * m * (1 - m) / (d->alpha + 1));
+		dev[j] = j == i ? h * sqrt(var)
+				: h * sqrt(var * m * m + step * step * m * (1 - m) / (d->alpha + 1));
 	}
 }
 

@@ -93,7 +93,8 @@ static void order(struct guard *g, const struct snapshot *s, size_t site, size_t
 	key_copy(c->wanted, name);
 }
 
-static void observe_cell(struct guard *g, const struct policy *p, const struct snapshot *s, size_t i, size_t k)
+static void observe_cell(struct guard *g, const struct policy *p, const struct snapshot *s, size_t i,
+			 size_t k)
 {
 	const struct snap_cell *cell = snap_cell(s, i, k);
 
@@ -146,11 +147,12 @@ void guard_commit(struct guard *g, const struct snapshot *s, const struct move *
 	for (size_t m = 0; m < n; m++) {
 		bool first;
 
-		if (moves[m].site >= s->n_sites || moves[m].shard >= s->n_shards || moves[m].to >= s->grades->n)
+		if (moves[m].site >= s->n_sites || moves[m].shard >= s->n_shards ||
+		    moves[m].to >= s->grades->n)
 			continue;
 		/* a cell never observed: its order so far is the snapshot's */
-		struct guard_cell *c = cell_get(g, s->sites[moves[m].site].name,
-						s->shards[moves[m].shard].name, &first);
+		struct guard_cell *c =
+			cell_get(g, s->sites[moves[m].site].name, s->shards[moves[m].shard].name, &first);
 		unsigned was = snap_cell(s, moves[m].site, moves[m].shard)->wanted;
 		if (first && was < s->grades->n)
 			key_copy(c->wanted, s->grades->g[was].name);

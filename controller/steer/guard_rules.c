@@ -121,8 +121,8 @@ static bool i1_shard(const struct check *c, size_t k, char *why)
 	if (left >= was && left) /* takes no announcement away */
 		return false;
 	if (left < need)
-		return object(why, "%s would be announced by %u healthy site%s, %u needed",
-			      shard_name(c, k), left, left == 1 ? "" : "s", need);
+		return object(why, "%s would be announced by %u healthy site%s, %u needed", shard_name(c, k),
+			      left, left == 1 ? "" : "s", need);
 	if (share < c->p->announced_share_min)
 		return object(why, "%s would be announced by %.0f %% of capacity, %.0f %% needed",
 			      shard_name(c, k), 100 * share, 100 * c->p->announced_share_min);
@@ -190,7 +190,8 @@ static bool i2_coverage(const struct check *c, char *why)
 			}
 		}
 		if (cover > c->p->weaken_share_max + 1e-9)
-			return object(why, "%.0f %% of capacity would be weakened for %s, at most %.0f %% allowed",
+			return object(why,
+				      "%.0f %% of capacity would be weakened for %s, at most %.0f %% allowed",
 				      100 * cover, service, 100 * c->p->weaken_share_max);
 	}
 	return false;
@@ -222,7 +223,8 @@ static bool i4_stale(const struct check *c, char *why)
 	for (size_t i = 0; any && i < c->s->n_sites; i++)
 		share += stale(c, i) ? guard_site_share(c->s, i) : 0;
 	if (share > 1.0 / 3)
-		return object(why, "reports from %.0f %% of capacity are stale, at most 33 %% for a new weakening",
+		return object(why,
+			      "reports from %.0f %% of capacity are stale, at most 33 %% for a new weakening",
 			      100 * share);
 	return false;
 }
@@ -261,7 +263,8 @@ static bool i5_room(const struct check *c, char *why)
 			double room = headroom(c, &c->moves[m], r);
 			if (leaving > room)
 				return object(why,
-					      "up to %.3g may leave %s, the others have room for %.3g below %.0f %%",
+					      "up to %.3g may leave %s, the others have room for %.3g below "
+					      "%.0f %%",
 					      leaving, site_name(c, c->moves[m].site), room,
 					      100 * c->p->receiver_max_util);
 		}
@@ -280,8 +283,8 @@ static bool i6_ledger(const struct check *c, char *why)
 		double max = c->p->ledger_max * (returns(c, v) ? 2 : 1);
 
 		if (now + cost > max || (returns(c, v) && now + cost >= max))
-			return object(why, "%s at %s: flap ledger %.0f + %.0f would pass %.0f", shard, site, now,
-				      cost, max);
+			return object(why, "%s at %s: flap ledger %.0f + %.0f would pass %.0f", shard, site,
+				      now, cost, max);
 	}
 	return false;
 }
@@ -292,7 +295,8 @@ static bool flying(const struct check *c, size_t i, size_t k)
 	const struct snap_cell *cell = snap_cell(c->s, i, k);
 
 	/* a silent or dead site's read-back cannot be waited for: its own flight record ends at settle_max */
-	return (g && g->in_flight) || (cell->grade != cell->wanted && c->s->sites[i].healthy && !stale(c, i) && !g);
+	return (g && g->in_flight) ||
+	       (cell->grade != cell->wanted && c->s->sites[i].healthy && !stale(c, i) && !g);
 }
 
 static bool i7_in_flight(const struct check *c, char *why)
@@ -337,7 +341,8 @@ static bool i8_way_back(const struct check *c, char *why)
 static bool mass(const struct check *c, char *why)
 {
 	if (c->g->mass)
-		return object(why, "%zu of %zu sites turned unhealthy within 60 s: the check may be what broke",
+		return object(why,
+			      "%zu of %zu sites turned unhealthy within 60 s: the check may be what broke",
 			      c->g->mass_n, c->s->n_sites);
 	return false;
 }
@@ -423,9 +428,9 @@ int guard_check(const struct guard *g, const struct policy *p, const struct snap
 const char *guard_str(enum guard_id id)
 {
 	static const char *const names[] = {
-		[GUARD_OK] = "ok",   [GUARD_I1] = "I1",	  [GUARD_I2] = "I2", [GUARD_I3] = "I3",
-		[GUARD_I4] = "I4",   [GUARD_I5] = "I5",	  [GUARD_I6] = "I6", [GUARD_I7] = "I7",
-		[GUARD_I8] = "I8",   [GUARD_I9] = "I9",	  [GUARD_I10] = "I10", [GUARD_MASS] = "MASS",
+		[GUARD_OK] = "ok", [GUARD_I1] = "I1", [GUARD_I2] = "I2",   [GUARD_I3] = "I3",
+		[GUARD_I4] = "I4", [GUARD_I5] = "I5", [GUARD_I6] = "I6",   [GUARD_I7] = "I7",
+		[GUARD_I8] = "I8", [GUARD_I9] = "I9", [GUARD_I10] = "I10", [GUARD_MASS] = "MASS",
 	};
 	return (size_t)id < ARRAY_LEN(names) ? names[id] : "?";
 }

@@ -11,7 +11,8 @@
 
 #define IMBALANCE_ALPHA 0.2
 #define IMBALANCE_CLAMP 1.5
-#define IMBALANCE_FROM	0.3 /* below this utilisation ratios are noise */
+#define AWAITS_SHARE	0.05 /* of capacity in flight makes a site wait, unless it is urgent */
+#define IMBALANCE_FROM	0.3  /* below this utilisation ratios are noise */
 
 static double site_util(const struct snapshot *s, size_t i)
 {
@@ -55,6 +56,19 @@ void hyst_observe(struct engine *e, const struct snapshot *s)
 	}
 }
 
+/* Much of what will be at this site is still on its way: better judged when it has landed. */
+static bool awaits_much(const struct round *r, size_t i)
+{
+	double moving = 0;
+
+	for (size_t k = 0; k < r->nk; k++) {
+		size_t c = round_cell(r, i, k);
+		if (r->shard_busy[k])
+			moving += fabs(r->flow[c].v[r->main] - r->seen[c].v[r->main]);
+	}
+	return moving > AWAITS_SHARE * r->cap[i].v[r->main];
+}
+
 void hyst_mark(const struct recall *mem, struct round *r)
 {
 	for (size_t i = 0; i < r->ns; i++) {
@@ -63,6 +77,7 @@ void hyst_mark(const struct recall *mem, struct round *r)
 		if (!m || !r->s->sites[r->site[i]].healthy)
 			continue;
 		r->urgent[i] = (m->urgent & 3) == 3;
+		r->site_busy[i] = r->site_busy[i] || (!r->urgent[i] && awaits_much(r, i));
 		r->hot[i] = r->urgent[i] || __builtin_popcount(m->hot & 0xf) >= 3;
 	}
 }

@@ -40,7 +40,7 @@ void plan_done(struct plan *p)
 const char *plan_state_str(enum plan_state s)
 {
 	static const char *const names[] = {
-		[PLAN_CALM] = "calm",     [PLAN_WATCH] = "watch",     [PLAN_ACT] = "act",
+		[PLAN_CALM] = "calm",	  [PLAN_WATCH] = "watch",     [PLAN_ACT] = "act",
 		[PLAN_ABSORB] = "absorb", [PLAN_CONTAIN] = "contain", [PLAN_HOLD] = "hold",
 	};
 	return (size_t)s < ARRAY_LEN(names) ? names[s] : "?";
@@ -49,7 +49,7 @@ const char *plan_state_str(enum plan_state s)
 const char *move_kind_str(enum move_kind k)
 {
 	static const char *const names[] = {
-		[MOVE_SHED] = "shed",         [MOVE_ATTRACT] = "attract",   [MOVE_RESTORE] = "restore",
+		[MOVE_SHED] = "shed",	      [MOVE_ATTRACT] = "attract",   [MOVE_RESTORE] = "restore",
 		[MOVE_ROLLBACK] = "rollback", [MOVE_OPERATOR] = "operator",
 	};
 	return (size_t)k < ARRAY_LEN(names) ? names[k] : "?";

@@ -164,12 +164,13 @@ void recall_save(const struct recall *r, struct buf *out)
 {
 	for (const struct site_mem *m = r->sites; m; m = m->hh.next)
 		if (key_name_ok(m->name))
-			buf_addf(out, "site %s %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen, m->inside);
+			buf_addf(out, "site %s %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen,
+				 m->inside);
 	for (const struct shard_mem *m = r->shards; m; m = m->hh.next)
 		if (key_name_ok(m->name) && m->flying)
-			buf_addf(out, "flight %s %d %u %lld %d %s %s %s %.17g %.17g %.17g %.17g\n", m->name, m->own,
-				 m->cells, (long long)m->since_ms, (int)m->kind, dash(m->site), dash(m->from),
-				 dash(m->to), m->total, m->moved_lo, m->moved, m->moved_hi);
+			buf_addf(out, "flight %s %d %u %lld %d %s %s %s %.17g %.17g %.17g %.17g\n", m->name,
+				 m->own, m->cells, (long long)m->since_ms, (int)m->kind, dash(m->site),
+				 dash(m->from), dash(m->to), m->total, m->moved_lo, m->moved, m->moved_hi);
 	save_cells(r, out);
 }
 
@@ -195,8 +196,8 @@ static int load_flight(struct recall *r, const char *line)
 	int own, kind;
 	long long since;
 
-	if (sscanf(line, "flight %63s %d %u %lld %d %63s %63s %63s %lf %lf %lf %lf", name, &own, &f.cells, &since,
-		   &kind, site, from, to, &f.total, &f.moved_lo, &f.moved, &f.moved_hi) != 12 ||
+	if (sscanf(line, "flight %63s %d %u %lld %d %63s %63s %63s %lf %lf %lf %lf", name, &own, &f.cells,
+		   &since, &kind, site, from, to, &f.total, &f.moved_lo, &f.moved, &f.moved_hi) != 12 ||
 	    kind < 0 || kind > MOVE_OPERATOR || HASH_COUNT(r->shards) >= STEER_SHARDS_MAX ||
 	    !isfinite(f.total + f.moved_lo + f.moved + f.moved_hi))
 		return ERR_MALFORMED;

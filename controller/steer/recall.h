@@ -24,25 +24,25 @@ struct shard_mem {
 	int64_t since_ms;
 	enum move_kind kind;
 	char site[STEER_NAME], from[STEER_NAME], to[STEER_NAME];
-	double total;			   /* bit/s of the shard before */
-	double moved_lo, moved, moved_hi;  /* predicted */
+	double total;			  /* bit/s of the shard before */
+	double moved_lo, moved, moved_hi; /* predicted */
 	UT_hash_handle hh;
 };
 
 struct cell_mem {
 	struct cell_key key;
-	char wanted[STEER_NAME];	   /* order last seen; empty: none */
-	char previous[STEER_NAME];	   /* the grade before it */
+	char wanted[STEER_NAME];   /* order last seen; empty: none */
+	char previous[STEER_NAME]; /* the grade before it */
 	int64_t changed_ms;
-	double home[RES_N];		   /* demand homed here when all is normal */
+	double home[RES_N];		      /* demand homed here when all is normal */
 	double sample[RECALL_SAMPLES][RES_N]; /* middle of the interval, newest first */
 	unsigned n_samples;
-	double before;			   /* bit/s when the change in flight began */
-	int64_t restorable_ms;		   /* since when a step back would be safe; RECALL_NEVER: it is not */
-	enum move_kind proposed;	   /* what the engine last proposed here, to tell its own from others' */
+	double before;		 /* bit/s when the change in flight began */
+	int64_t restorable_ms;	 /* since when a step back would be safe; RECALL_NEVER: it is not */
+	enum move_kind proposed; /* what the engine last proposed here, to tell its own from others' */
 	char proposed_to[STEER_NAME];
 	int64_t proposed_ms;
-	double proposed_moved[3];	   /* lo, mean, hi bit/s */
+	double proposed_moved[3]; /* lo, mean, hi bit/s */
 	UT_hash_handle hh;
 };
 

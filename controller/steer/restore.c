@@ -95,7 +95,7 @@ static void consider(const struct engine *e, const struct round *r, size_t i, si
 	size_t c = round_cell(r, i, k);
 	struct cell_mem *m = r->mem[c];
 	const struct snap_cell *cell = round_snap(r, i, k);
-	double top;
+	double top = 0;
 
 	if (!m || cell->pinned || r->off[c] || r->grade[c] == cell->base || barred[c])
 		return;
@@ -107,7 +107,8 @@ static void consider(const struct engine *e, const struct round *r, size_t i, si
 	if (m->restorable_ms == RECALL_NEVER)
 		m->restorable_ms = r->s->now_ms;
 	++*ret_waiting;
-	if (r->shard_busy[k] || r->site_busy[i] || !due(e, r, i, k, m, to) || (best->found && best->top <= top))
+	if (r->shard_busy[k] || r->site_busy[i] || !due(e, r, i, k, m, to) ||
+	    (best->found && best->top <= top))
 		return;
 	*best = (struct step){ i, k, to, top, true };
 }
@@ -161,8 +162,9 @@ bool restore_run(struct engine *e, const struct round *r, struct plan *ret_plan,
 	}
 	effect_done(&eff);
 	if (!found && waiting)
-		explain_text(ret_plan->why, "%zu weakened cell%s could be restored; each must be safe for %.0f s",
-			     waiting, waiting == 1 ? "" : "s", (double)r->p->restore_hold_ms / 1000);
+		explain_text(ret_plan->why,
+			     "%zu weakened cell%s could be restored; each must be safe for %.0f s", waiting,
+			     waiting == 1 ? "" : "s", (double)r->p->restore_hold_ms / 1000);
 	return found || waiting;
 }
 

@@ -163,9 +163,10 @@ void round_done(struct round *r)
 
 	for (size_t i = 0; i < rows; i++)
 		free(r->dests[i].mean);
-	void *const all[] = { r->site, r->shard, r->names, r->cap, r->receiver, r->hot, r->urgent, r->site_busy,
-			      r->shard_busy, r->mem, r->grade, r->off, r->seen, r->home, r->flow, r->load, r->spread,
-			      r->sheds, r->dests, r->prior };
+	void *const all[] = { r->site,	r->shard,  r->names,	 r->cap,	r->receiver,
+			      r->hot,	r->urgent, r->site_busy, r->shard_busy, r->mem,
+			      r->grade, r->off,	   r->seen,	 r->home,	r->flow,
+			      r->load,	r->spread, r->sheds,	 r->dests,	r->prior };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 }
@@ -193,11 +194,12 @@ const struct dest_row *round_dest(const struct round *r, size_t i, size_t k, uns
 	double others = 1 - r->prior[i];
 
 	for (size_t j = 0; j < r->ns; j++)
-		prior[j] = j == i ? 0 :
-			   others > 1e-9 ? r->prior[j] / others : 1.0 / fmax((double)r->ns - 1, 1);
+		prior[j] = j == i	   ? 0
+			   : others > 1e-9 ? r->prior[j] / others
+					   : 1.0 / fmax((double)r->ns - 1, 1);
 	d->mean = xcalloc(r->ns, sizeof(*d->mean));
-	d->alpha = shift_dests(r->shift, r->gs, r->names[i], grade, r->s->shards[r->shard[k]].family, r->s->now_ms,
-			       r->names, prior, r->ns, d->mean);
+	d->alpha = shift_dests(r->shift, r->gs, r->names[i], grade, r->s->shards[r->shard[k]].family,
+			       r->s->now_ms, r->names, prior, r->ns, d->mean);
 	for (size_t j = 0; j < r->ns; j++)
 		d->mean[j] /= fmax(d->alpha, 1e-9);
 	return d;

@@ -26,26 +26,26 @@ struct round {
 	size_t *site, *shard; /* view -> snapshot */
 	const char **names;   /* of the sites, in view order */
 	bool on[RES_N];
-	int main;	      /* the resource effects are told in: bps where limited or loaded */
+	int main; /* the resource effects are told in: bps where limited or loaded */
 
-	struct res_vec *cap;  /* per site, of what works now, less the imbalance of its nodes; 0: no limit */
-	bool *receiver;	      /* healthy, in service, reporting: may be counted on to take load */
-	bool *hot, *urgent;   /* filled by the engine's hysteresis */
+	struct res_vec *cap; /* per site, of what works now, less the imbalance of its nodes; 0: no limit */
+	bool *receiver;	     /* healthy, in service, reporting: may be counted on to take load */
+	bool *hot, *urgent;  /* filled by the engine's hysteresis */
 	bool *site_busy, *shard_busy;
 
-	struct cell_mem **mem;	 /* per cell, may be NULL */
-	uint8_t *grade;		 /* per cell, what was ordered: in-flight effects count as done */
-	bool *off;		 /* per cell: cannot attract (dead site, not announced) */
-	struct res_vec *seen;	 /* per cell, measured (smoothed), middle of the interval */
-	struct res_vec *home;	 /* per cell, demand homed there */
-	struct res_vec *flow;	 /* per cell, expected after what is in flight has landed */
-	struct res_vec *load;	 /* per site, sums of flow */
-	double *spread;		 /* per site, sd of the main resource's load from saturation and flights */
-	struct res_vec total;	 /* over everything */
+	struct cell_mem **mem; /* per cell, may be NULL */
+	uint8_t *grade;	       /* per cell, what was ordered: in-flight effects count as done */
+	bool *off;	       /* per cell: cannot attract (dead site, not announced) */
+	struct res_vec *seen;  /* per cell, measured (smoothed), middle of the interval */
+	struct res_vec *home;  /* per cell, demand homed there */
+	struct res_vec *flow;  /* per cell, expected after what is in flight has landed */
+	struct res_vec *load;  /* per site, sums of flow */
+	double *spread;	       /* per site, sd of the main resource's load from saturation and flights */
+	struct res_vec total;  /* over everything */
 
-	struct shed *sheds;	 /* [family slot][site][grade] */
-	struct dest_row *dests;	 /* same */
-	double *prior;		 /* per site, capacity share */
+	struct shed *sheds;	/* [family slot][site][grade] */
+	struct dest_row *dests; /* same */
+	double *prior;		/* per site, capacity share */
 };
 
 /* What a change of some cells of one shard does. */

@@ -12,8 +12,9 @@
 #include "proto/base/mem.h"
 
 #define HOT_MAX	      8	   /* sites planned for in one round */
-#define GAIN_MIN      0.02 /* of the cost now: smaller gains are not worth a route change */
+#define GAIN_MIN      0.05 /* of the cost now: smaller gains are not worth a route change */
 #define GAIN_MIN_ABS  0.02
+#define MOVE_MIN      0.04 /* of the site's load: less is not worth one either */
 #define ATTRACT_BONUS 1.25 /* lifting a receiver's prepends is preferred over shedding */
 #define STRAY_MAX     0.10 /* of what moves may land at a site that should not receive */
 
@@ -170,6 +171,24 @@ static size_t hot_sites(const struct round *r, size_t *ret_hot)
 	return n;
 }
 
+/* Utilisation both as measured and as forecast: what is only on its way here may yet not come. */
+static double sure_util(const struct round *r, size_t i)
+{
+	struct res_vec seen = { 0 };
+
+	for (size_t k = 0; k < r->nk; k++)
+		for (int x = 0; x < RES_N; x++)
+			seen.v[x] += r->seen[round_cell(r, i, k)].v[x];
+	return fmin(round_util(r, i, &r->load[i]), round_util(r, i, &seen));
+}
+
+static double excess_of(const struct round *r, size_t i)
+{
+	double u = sure_util(r, i);
+
+	return u > r->p->trigger_util ? r->load[i].v[r->main] * (1 - r->p->trigger_util / u) : 0;
+}
+
 static void candidates(struct search *s)
 {
 	const struct round *r = s->r;
@@ -180,14 +199,11 @@ static void candidates(struct search *s)
 			lifted += r->grade[round_cell(r, i, k)];
 	s->c = xcalloc(n * r->nk * r->gs->n + lifted, sizeof(*s->c));
 	for (size_t h = 0; h < n; h++) {
-		double u = round_util(r, hot[h], &r->load[hot[h]]);
-
-		s->excess[hot[h]] = r->load[hot[h]].v[r->main] * (1 - r->p->trigger_util / u);
+		s->excess[hot[h]] = excess_of(r, hot[h]);
 		site_candidates(s, hot[h], true);
 	}
 	for (size_t i = 0; n && i < r->ns; i++)
-		if (r->receiver[i] && !r->site_busy[i] &&
-		    round_util(r, i, &r->load[i]) < r->p->release_util)
+		if (r->receiver[i] && !r->site_busy[i] && round_util(r, i, &r->load[i]) < r->p->trigger_util)
 			site_candidates(s, i, false);
 }
 
@@ -205,6 +221,34 @@ static bool returns_early(const struct search *s, const struct candidate *c, cha
 	return true;
 }
 
+/* Lifting what load made us weaken is restore's, slowly; here only to stop real loss elsewhere. What the
+ * document itself weakens may be lifted for any relief. */
+static bool lifts_early(const struct search *s, const struct candidate *c, char *why)
+{
+	const struct round *r = s->r;
+
+	if (c->kind != MOVE_ATTRACT || r->grade[round_cell(r, c->i, c->k)] <= round_snap(r, c->i, c->k)->base)
+		return false;
+	for (size_t i = 0; i < r->ns; i++)
+		if (s->excess[i] > 0 && sure_util(r, i) > 1)
+			return false;
+	explain_text(why, "it was weakened for load, and no site is above its capacity now");
+	return true;
+}
+
+static bool too_small(const struct search *s, const struct candidate *c, char *why)
+{
+	const struct round *r = s->r;
+	double load = r->load[c->i].v[r->main];
+	char a[32];
+
+	if (c->kind != MOVE_SHED || c->moved >= MOVE_MIN * load)
+		return false;
+	explain_text(why, "it would shed only %s, %.1f %% of %s's load", explain_qty(r->main, c->moved, a),
+		     100 * c->moved / load, r->names[c->i]);
+	return true;
+}
+
 static bool over_limit(const struct search *s, const struct candidate *c, char *why)
 {
 	const struct round *r = s->r;
@@ -212,8 +256,8 @@ static bool over_limit(const struct search *s, const struct candidate *c, char *
 	char a[32], b[32];
 
 	if (s->moved + size > s->moved_max) {
-		explain_text(why, "it would move %s, %s left of this round's limit", explain_qty(r->main, size, a),
-			     explain_qty(r->main, s->moved_max - s->moved, b));
+		explain_text(why, "it would move %s, %s left of this round's limit",
+			     explain_qty(r->main, size, a), explain_qty(r->main, s->moved_max - s->moved, b));
 		return true;
 	}
 	if (c->kind != MOVE_SHED)
@@ -222,8 +266,9 @@ static bool over_limit(const struct search *s, const struct candidate *c, char *
 	double cap = s->excess[c->i] * (s->shed[c->i] > 0 ? r->p->excess_share_max : 1);
 	if (s->shed[c->i] + c->moved <= cap)
 		return false;
-	explain_text(why, "it would shed %s, of %s's excess %s may go in this round", explain_qty(r->main, size, a),
-		     r->names[c->i], explain_qty(r->main, cap - s->shed[c->i], b));
+	explain_text(why, "it would shed %s, of %s's excess %s may go in this round",
+		     explain_qty(r->main, size, a), r->names[c->i],
+		     explain_qty(r->main, cap - s->shed[c->i], b));
 	return true;
 }
 
@@ -250,14 +295,46 @@ static bool receivers_safe(const struct search *s, const struct candidate *c, st
 		double u = round_util(r, j, &load), sd = cost_util_sd(r, j, &load, dev);
 		if (u + Z90 * sd <= r->p->receiver_max_util)
 			continue;
-		explain_text(v->why, "%s might reach %.0f %% (expected %.0f %%), its limit is %.0f %%", r->names[j],
-			     100 * (u + Z90 * sd), 100 * u, 100 * r->p->receiver_max_util);
+		explain_text(v->why, "%s might reach %.0f %% (expected %.0f %%), its limit is %.0f %%",
+			     r->names[j], 100 * (u + Z90 * sd), 100 * u, 100 * r->p->receiver_max_util);
 		return false;
 	}
 	return true;
 }
 
-/* Gain in expectation, and its spread: the same candidate shedding one sd less and one sd more. */
+/* How much the gain varies with where the traffic goes: the gain if all of it went to j, for every j, has
+ * under a Dirichlet the variance sum(p_j (g_j - mean)^2) / (alpha + 1). Only what leaves site i is unsure. */
+static double dest_var(const struct search *s, const struct candidate *c)
+{
+	const struct round *r = s->r;
+	const struct dest_row *d = round_dest(
+		r, c->i, c->k,
+		c->to > r->grade[round_cell(r, c->i, c->k)] ? c->to : r->grade[round_cell(r, c->i, c->k)]);
+	double mean = 0, square = 0, all = 0;
+
+	for (size_t j = 0; j < r->ns; j++) {
+		struct res_vec load = s->t->load[j];
+		double gets = c->effect.flow[j].v[r->main] - r->flow[round_cell(r, j, c->k)].v[r->main];
+
+		if (j == c->i || gets * c->moved <= 0)
+			continue;
+		for (int x = 0; x < RES_N; x++) /* all of it, resources in proportion */
+			load.v[x] = fmax(0, load.v[x] + r->flow[round_cell(r, c->i, c->k)].v[x] -
+						    c->effect.flow[c->i].v[x]);
+		double g =
+			cost_site(r, j, &s->t->load[j], s->t->dev[j]) - cost_site(r, j, &load, s->t->dev[j]);
+		mean += fabs(gets) * g;
+		square += fabs(gets) * g * g;
+		all += fabs(gets);
+	}
+	if (all <= 0)
+		return 0;
+	mean /= all;
+	return fmax(0, square / all - mean * mean) / (d->alpha + 1);
+}
+
+/* Gain in expectation, and its spread: the same candidate shedding one sd less and one sd more, and going
+ * elsewhere than expected. */
 static void gain_of(const struct search *s, const struct candidate *c, struct verdict *v)
 {
 	const struct round *r = s->r;
@@ -280,11 +357,14 @@ static void gain_of(const struct search *s, const struct candidate *c, struct ve
 		then += cost_site(r, j, &load, dev);
 	}
 	v->gain = now - then;
-	v->gain_sd = fabs(less - more) / 2;
-	if (v->gain < GAIN_MIN * now || v->gain < GAIN_MIN_ABS)
+	v->gain_sd = hypot((less - more) / 2, sqrt(dest_var(s, c)));
+	if (v->gain <= 0)
+		explain_text(v->why, "it would make things worse: cost %.2f -> %.2f", now, then);
+	else if (v->gain < GAIN_MIN * now || v->gain < GAIN_MIN_ABS)
 		explain_text(v->why, "gain %.2f of cost %.2f is not worth a route change", v->gain, now);
 	else if (v->gain < 2 * v->gain_sd)
-		explain_text(v->why, "gain %.2f is less than twice its uncertainty %.2f", v->gain, v->gain_sd);
+		explain_text(v->why, "gain %.2f is less than twice its uncertainty %.2f", v->gain,
+			     v->gain_sd);
 }
 
 /* Empty why: may be taken. */
@@ -294,7 +374,8 @@ static void judge(const struct search *s, const struct candidate *c, struct verd
 	gain_of(s, c, v);
 	if (v->why[0])
 		return;
-	if (returns_early(s, c, v->why) || over_limit(s, c, v->why))
+	if (returns_early(s, c, v->why) || lifts_early(s, c, v->why) || too_small(s, c, v->why) ||
+	    over_limit(s, c, v->why))
 		return;
 	v->safe = receivers_safe(s, c, v);
 	if (!v->safe && v->gain - Z90 * v->gain_sd > 0 && !s->plan->n_moves)
@@ -320,8 +401,8 @@ static struct candidate *best(struct search *s, struct verdict *ret_v)
 		judge(s, c, &v);
 		if (v.why[0])
 			continue;
-		if (top && (ret_v->safe > v.safe ||
-			    (ret_v->safe == v.safe && value(top, ret_v) >= value(c, &v))))
+		if (top &&
+		    (ret_v->safe > v.safe || (ret_v->safe == v.safe && value(top, ret_v) >= value(c, &v))))
 			continue;
 		top = c;
 		*ret_v = v;
@@ -358,7 +439,7 @@ static void refusals(struct search *s)
 {
 	for (int round = 0; round < STEER_MOVES / 2; round++) {
 		struct candidate *top = NULL;
-		struct verdict topv = { .gain = 0 };
+		struct verdict topv = { .gain = -INFINITY };
 
 		for (size_t i = 0; i < s->n; i++) {
 			struct verdict v;
@@ -394,8 +475,14 @@ size_t search_run(const struct round *r, const struct guard *g, unsigned moves_m
 {
 	auto_free double *excess = xcalloc(r->ns, sizeof(*excess)), *shed = xcalloc(r->ns, sizeof(*shed));
 	auto_free bool *used = xcalloc(r->nk, sizeof(*used));
-	struct search s = { .r = r, .g = g, .excess = excess, .shed = shed, .used = used, .t = ret_trial,
-			    .plan = ret_plan, .moved_max = moved_max(r) };
+	struct search s = { .r = r,
+			    .g = g,
+			    .excess = excess,
+			    .shed = shed,
+			    .used = used,
+			    .t = ret_trial,
+			    .plan = ret_plan,
+			    .moved_max = moved_max(r) };
 
 	candidates(&s);
 	if (moves_max > STEER_MOVES)

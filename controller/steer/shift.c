@@ -122,7 +122,8 @@ void shift_sheds(const struct shift *m, const struct grade_set *gs, const char *
 			s[g - 1].mean = s[g].mean;
 }
 
-static double add_dests(const struct shift_entry *e, double w, const char *const *sites, size_t n, double *alpha)
+static double add_dests(const struct shift_entry *e, double w, const char *const *sites, size_t n,
+			double *alpha)
 {
 	double sum = 0;
 
@@ -154,7 +155,8 @@ double shift_dests(const struct shift *m, const struct grade_set *gs, const char
 		const struct shift_entry *e = find(m, site, gs->g[g].name, family);
 
 		if (e && e->dests)
-			sum += add_dests(e, (g == grade ? 1 : 0.5) * fade(now_ms - e->at_ms), sites, n, ret_alpha);
+			sum += add_dests(e, (g == grade ? 1 : 0.5) * fade(now_ms - e->at_ms), sites, n,
+					 ret_alpha);
 	}
 	return sum;
 }
@@ -234,12 +236,12 @@ void shift_save(const struct shift *m, struct buf *out)
 	for (const struct shift_entry *e = m->head; e; e = e->hh.next) {
 		if (!key_name_ok(e->key.site) || !key_name_ok(e->key.grade))
 			continue;
-		buf_addf(out, "shed %s %s %u %.17g %.17g %lld\n", e->key.site, e->key.grade, e->key.family, e->a,
-			 e->b, (long long)e->at_ms);
+		buf_addf(out, "shed %s %s %u %.17g %.17g %lld\n", e->key.site, e->key.grade, e->key.family,
+			 e->a, e->b, (long long)e->at_ms);
 		for (const struct dest *d = e->dests; d; d = d->hh.next)
 			if (key_name_ok(d->site))
-				buf_addf(out, "dest %s %s %u %s %.17g\n", e->key.site, e->key.grade, e->key.family,
-					 d->site, d->alpha);
+				buf_addf(out, "dest %s %s %u %s %.17g\n", e->key.site, e->key.grade,
+					 e->key.family, d->site, d->alpha);
 	}
 }
 

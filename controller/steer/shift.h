@@ -7,10 +7,10 @@
 #define STEER_SHIFT_H
 #include "controller/steer/steer.h"
 
-#define SHIFT_HALF_LIFE_MS  (3 * 24 * 3600 * 1000.0)
-#define SHIFT_DEST_PRIOR    2.0	  /* pseudo-counts of the prior over destinations */
-#define SHIFT_EVIDENCE_MAX  40.0  /* pseudo-counts kept: nothing is ever certain */
-#define SHIFT_ENTRIES_MAX   65536
+#define SHIFT_HALF_LIFE_MS (3 * 24 * 3600 * 1000.0)
+#define SHIFT_DEST_PRIOR   2.0	/* pseudo-counts of the prior over destinations */
+#define SHIFT_EVIDENCE_MAX 40.0 /* pseudo-counts kept: nothing is ever certain */
+#define SHIFT_ENTRIES_MAX  65536
 
 struct shift_entry;
 struct shift {

@@ -99,8 +99,6 @@ void frame_take(struct frame_in *f)
 	if (frame_peek(f, &body, &len) != 1)
 		return;
 	f->at += HEADER + len;
-	if (f->last < f->at)
-		f->last = f->at;
 	if (f->at < f->b.len)
 		return;
 	f->at = f->last = f->b.len = 0;

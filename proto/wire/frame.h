@@ -9,15 +9,15 @@
 
 struct frame_in {
 	struct buf b;
-	size_t max;      /* 0 means FRAME_MAX */
+	size_t max;	 /* 0 means FRAME_MAX */
 	size_t at, last; /* private: where the oldest and the newest frame begin in b */
 };
 
 /* Adds received bytes; ERR_* as frame_peek as soon as a header is wrong: whole frames before it can still be
  * taken. The owner takes all whole frames after each feed, then no more than one frame is held. */
 int frame_feed(struct frame_in *f, const void *data, size_t len);
-/* 1: *ret_body and *ret_len point into f until the next feed or take; 0: more bytes needed; negative: ERR_FRAME_TOO_BIG,
- * ERR_MALFORMED (the connection cannot go on). */
+/* 1: *ret_body and *ret_len point into f until the next feed or take; 0: more bytes needed; negative:
+ * ERR_FRAME_TOO_BIG, ERR_MALFORMED (the connection cannot go on). */
 int frame_peek(struct frame_in *f, const uint8_t **ret_body, size_t *ret_len);
 /* Drops the frame that frame_peek showed. */
 void frame_take(struct frame_in *f);

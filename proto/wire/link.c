@@ -40,6 +40,7 @@ struct link {
 	bool half;	/* our FIN is on its way */
 	bool half_sent; /* our FIN is out */
 	bool got_fin;
+	bool mute; /* nothing more can be written */
 
 	struct tls *tls;
 	struct frame_in in;
@@ -134,6 +135,14 @@ static void fail_drain(struct link *l, int err, const char *fmt, ...)
 
 static void flush(struct link *l);
 
+/* A peer that said why and went may have left it in our socket: the reader finds it, then the reset. */
+static void write_failed(struct link *l, int err)
+{
+	if (err != UV_ECONNRESET && err != UV_EPIPE)
+		fail_cut(l, err, "write to %s: %s", l->addr, uv_strerror(err));
+	l->mute = true;
+}
+
 static void on_written(uv_write_t *req, int status)
 {
 	struct link *l = req->data;
@@ -142,10 +151,8 @@ static void on_written(uv_write_t *req, int status)
 	buf_done(&l->flight);
 	if (l->cutting)
 		return;
-	if (status < 0) {
-		fail_cut(l, status, "write to %s: %s", l->addr, uv_strerror(status));
-		return;
-	}
+	if (status < 0)
+		write_failed(l, status);
 	if (l->draining)
 		drain_step(l);
 	else
@@ -161,7 +168,7 @@ static bool try_write(struct link *l, struct buf *out)
 	if (n == UV_EAGAIN)
 		return true;
 	if (n < 0) {
-		fail_cut(l, n, "write to %s: %s", l->addr, uv_strerror(n));
+		write_failed(l, n);
 		return false;
 	}
 	buf_drop(out, (size_t)n);
@@ -174,6 +181,8 @@ static void flush(struct link *l)
 {
 	struct buf *out = tls_out(l->tls);
 
+	if (l->mute)
+		buf_done(out);
 	if (l->cutting || l->writing || out->len == 0 || !try_write(l, out) || out->len == 0)
 		return;
 	l->flight = *out;
@@ -181,7 +190,7 @@ static void flush(struct link *l)
 	uv_buf_t b = uv_buf_init(l->flight.data, (unsigned)l->flight.len);
 	int r = uv_write(&l->write, (uv_stream_t *)&l->tcp, &b, 1, on_written);
 	if (r)
-		fail_cut(l, r, "write to %s: %s", l->addr, uv_strerror(r));
+		write_failed(l, r);
 	else
 		l->writing = true;
 }
@@ -451,9 +460,7 @@ static void on_connected(uv_connect_t *req, int status)
 {
 	struct link *l = req->data;
 
-	if (l->state == CLOSED)
-		return;
-	if (status < 0)
+	if (status < 0) /* ECANCELED when we were closed meanwhile */
 		fail_cut(l, status, "connect to %s: %s", l->addr, uv_strerror(status));
 	else
 		start_handshake(l);

@@ -12,16 +12,18 @@
 #include "proto/wire/tls.h"
 
 #define LINK_HANDSHAKE_MS 5000
-#define LINK_IDLE_MS      10000
+#define LINK_IDLE_MS	  10000
 #define LINK_BACKLOG_MAX  (4 * 1024 * 1024)
 
 struct link;
 struct link_ops {
-	/* handshake done; the peer's name is link_peer(l) */
+	/* handshake done; the peer's name is link_peer(l). On the connecting side down() with ERR_CERT may
+	 * follow at once: a TLS 1.3 server judges our certificate after our own handshake is over. */
 	void (*up)(struct link *l, void *arg);
 	/* m belongs to the link and is freed after the call */
 	void (*msg)(struct link *l, const struct msg *m, void *arg);
-	/* last call, exactly once, also when it never came up; err 0: closed in order. The link frees itself. */
+	/* last call, exactly once, also when it never came up; err 0: closed in order. The link frees itself.
+	 */
 	void (*down)(struct link *l, int err, const char *why, void *arg);
 };
 
@@ -33,8 +35,8 @@ struct link *link_accept(uv_stream_t *server, struct tls_creds *creds, const str
 void link_send(struct link *l, const struct msg *m);
 /* Sends what is queued and closes; down() follows. */
 void link_close(struct link *l, const char *why);
-const char *link_peer(const struct link *l);     /* certificate name; "" before UP */
-const char *link_addr(const struct link *l);     /* remote ADDRESS:PORT */
+const char *link_peer(const struct link *l); /* certificate name; "" before UP */
+const char *link_addr(const struct link *l); /* remote ADDRESS:PORT */
 void link_set_arg(struct link *l, void *arg);
 /* Other times than LINK_HANDSHAKE_MS and LINK_IDLE_MS, counted from now; 0 keeps one as it is. For tests. */
 void link_set_timeouts(struct link *l, uint64_t handshake_ms, uint64_t idle_ms);

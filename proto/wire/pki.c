@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Makes keys and certificates and puts them into files. Stateless. A pair is written to temporary files and
- * renamed at the end, so a crash leaves the old pair or the new one, never a torn file. */
+ * Makes keys and certificates and puts them into files. Stateless. Both files of a pair are written whole
+ * under temporary names and renamed at the end, one right after the other: no reader ever sees half a file.
+ */
 #include "proto/wire/pki.h"
 
 #include <arpa/inet.h>

@@ -390,6 +390,9 @@ static int fail_gnutls(struct tls *t, int r)
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
 	case GNUTLS_E_RECORD_OVERFLOW:
 		return fail(t, ERR_TLS, "the other end does not speak TLS: is this the right port?");
+	case GNUTLS_E_KEY_USAGE_VIOLATION:
+		return fail(t, ERR_CERT,
+			    "the %s's certificate is not for TLS: issue it with sluicectl pki issue", who);
 	default:
 		return fail(t, ERR_TLS, "TLS with the %s failed: %s", who, gnutls_strerror(r));
 	}
@@ -415,12 +418,13 @@ static int fail_cert(struct tls *t, gnutls_alert_description_t alert, const char
 static int fail_status(struct tls *t, unsigned status, gnutls_x509_crt_t crt, const char *name)
 {
 	const char *who = name[0] ? name : "the peer", *issue = name[0] ? name : "NAME";
+	const unsigned foreign = GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNATURE_FAILURE |
+				 GNUTLS_CERT_SIGNER_NOT_CA | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE;
 	char date[DATE_LEN];
 
 	if (status & GNUTLS_CERT_REVOKED)
 		return fail_cert(t, GNUTLS_A_CERTIFICATE_REVOKED, "certificate of %s is revoked", who);
-	if (status &
-	    (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_CA))
+	if (status & foreign)
 		return fail_cert(t, GNUTLS_A_UNKNOWN_CA,
 				 "certificate of %s is not signed by our CA: "
 				 "issue it with sluicectl pki issue %s where our ca.key is",

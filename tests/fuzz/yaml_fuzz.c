@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Any bytes as a document. What is taken must be JSON that can be written, and written as JSON it must be
- * taken again as the same value; what is refused must say where. */
+ * taken again as the same value; what is refused must say where.
+ * links: controller/ctl/yaml.c proto/base/mem.c proto/base/err.c
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
 arrival and kept, in memory and in LABDIR/routes.jsonl. Sluice has no part in it.
 
 A change is real when it differs from what the same neighbour last said of the same prefix; a repeated announcement
-or a withdrawal of nothing is kept, too, but marked `real: false`.
+or a withdrawal of nothing is kept, too, but marked `real: false`. A lost neighbour says nothing: that is no change.
 """
 import json
 import subprocess

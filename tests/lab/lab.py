@@ -190,6 +190,19 @@ class Lab(Sluice):
     def start_bgpd(self, node):
         self.raising.start_bgpd(node)
 
+    def cut(self, node, uplink=True, mgmt=True):
+        """Pulls a node's cables, at the far ends: what runs on it does not know more than a lost carrier tells."""
+        self._cables(node, "down", uplink, mgmt)
+
+    def heal(self, node, uplink=True, mgmt=True):
+        self._cables(node, "up", uplink, mgmt)
+
+    def _cables(self, node, state, uplink, mgmt):
+        if uplink:
+            self.ground.run(topo.upstream_of(node).a, ["ip", "link", "set", f"to-{node}", state])
+        if mgmt:
+            self.ground.run("mgmt", ["ip", "link", "set", f"mg-{node}", state])
+
     def check(self):
         """LabError if a daemon ended that nobody asked to end; with the end of its log."""
         for (name, daemon), child in self.raising.daemons.items():

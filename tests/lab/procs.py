@@ -20,7 +20,7 @@ class LabError(Exception):
     pass
 
 
-def wait_until(condition, timeout_s, what, step_s=0.05):
+def wait_until(condition, timeout_s, what, poll_s=0.05):
     """Polls until condition() is truthy and returns its value; LabError after timeout_s. what may be a function."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -29,7 +29,7 @@ def wait_until(condition, timeout_s, what, step_s=0.05):
             return value
         if time.monotonic() > deadline:
             raise LabError(f"timed out after {timeout_s} s waiting for {what() if callable(what) else what}")
-        time.sleep(step_s)
+        time.sleep(poll_s)
 
 
 class Ground:
@@ -90,11 +90,11 @@ class Ground:
             with entered(self.ns(ns)):
                 child = subprocess.Popen(list(map(str, argv)), stdin=kwargs.pop("stdin", subprocess.DEVNULL),
                                          stdout=kwargs.pop("stdout", out), stderr=out, start_new_session=True,
+                                         preexec_fn=lambda: self._record(f"sid {os.getpid()}"),
                                          env={**self.env(), **(env or {})}, **kwargs)
         finally:
             if log:
                 out.close()
-        self._record(f"sid {child.pid}")
         self.children.append(child)
         return child
 
@@ -107,7 +107,6 @@ class Ground:
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait(timeout_s)
-        self._record(f"gone {child.pid}")
         self.children.remove(child)
         return child.returncode
 
@@ -116,13 +115,19 @@ class Ground:
         if self.closed:
             return
         self.closed = True
-        if os.environ.get("SLUICE_LAB_KEEP"):  # a directory that takes the logs and configurations
-            shutil.copytree(self.dir, os.environ["SLUICE_LAB_KEEP"], dirs_exist_ok=True, ignore_dangling_symlinks=True,
-                            ignore=lambda d, names: [n for n in names if n.endswith((".vty", ".ctl", "zserv"))])
-        os.close(self._pipe)
-        self.reaper.wait(30)
+        try:
+            self._keep(os.environ.get("SLUICE_LAB_KEEP"))
+        finally:
+            os.close(self._pipe)
+            self.reaper.wait(30)
         for child in self.children:
             child.wait(5)
+
+    def _keep(self, where):
+        """Saves logs and configurations to directory where."""
+        if where:
+            shutil.copytree(self.dir, where, dirs_exist_ok=True, ignore_dangling_symlinks=True,
+                            ignore=lambda d, names: [n for n in names if n.endswith((".vty", ".ctl", "zserv", ".key"))])
 
     def ip_json(self, ns, *args):
         return json.loads(self.run(ns, ["ip", "-j", *args]).stdout or "[]")

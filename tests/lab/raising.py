@@ -34,6 +34,7 @@ class Raising:
 
     def _sysctls(self, name):
         values = {f"net.ipv6.conf.{scope}.accept_dad": 0 for scope in ("all", "default")}
+        values |= {f"net.ipv6.conf.{scope}.keep_addr_on_down": 1 for scope in ("all", "default")}
         values |= {f"net.ipv4.conf.{scope}.rp_filter": 0 for scope in ("all", "default")}
         speaker = topo.BY_NAME.get(name)
         if speaker and speaker.kind != "node":
@@ -68,7 +69,8 @@ class Raising:
         if name in topo.NODES:
             lines += self._node_lines(name)
         if name in topo.STUBS:
-            lines += [f"addr add {topo.client_addr(name)}/24 dev lo", f"addr add {topo.client_addr(name, True)}/128 dev lo"]
+            lines += [f"addr add {topo.client_addr(name)}/24 dev lo",
+                      f"addr add {topo.client_addr(name, True)}/128 dev lo"]
         self.g.batch(name, lines)
         if name in topo.NODES:
             rate = topo.NODES[name].capacity_bps
@@ -178,8 +180,9 @@ class Raising:
 
         def all_up():
             state.update({n: self.sessions_up(n) for n in topo.BY_NAME})
-            self.say(f"{sum(up for up, _ in state.values())}/{sum(want for _, want in state.values())} BGP session ends up")
-            return all(up >= want for up, want in state.values())
+            up, want = map(sum, zip(*state.values()))
+            self.say(f"{up}/{want} BGP session ends up")
+            return up >= want
         wait_until(all_up, SETTLE_S, lambda: f"BGP sessions {({n: s for n, s in state.items() if s[0] < s[1]})}", 0.2)
         for name in ("fra-r", "t1", "t2", "t3"):
             for six in (False, True):

@@ -5,8 +5,9 @@ Started first, in its own session, reading a pipe whose only writer is the lab. 
 line each, before it makes it: `dir PATH`, `ns NAME`, `sid PID`. End of file means the lab has finished or was
 killed: end the lab's processes, delete its namespaces and its directory, and exit. There is no other clean-up.
 
-A process belongs to the lab if its session was recorded, or if it carries the lab's mark in its environment
-(which closes the gap between fork and record). Pids are looked up afresh, so a reused pid is never hit.
+A process belongs to the lab if its session was recorded and it lives in one of the lab's namespaces (so a number
+used again is never hit), or if it carries the lab's mark in its environment (short-lived helpers do; daemons may
+overwrite theirs, nginx does, so the mark alone is not enough).
 """
 import ctypes
 import os
@@ -17,7 +18,7 @@ import time
 
 MARK = "SLUICE_LAB"
 MNT_DETACH = 2
-UMOUNT_DEADLINE_S = 10
+KILL_DEADLINE_S = 10
 
 
 def processes():
@@ -34,31 +35,27 @@ def read(path):
         return b""
 
 
-def started_ticks(pid):
-    stat = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return int(stat[19]) if len(stat) > 19 else 0
+def space_of(path):
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
-def is_zombie(pid):
-    stat = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return not stat or stat[0] in (b"Z", b"X")
-
-
-def belongs(pid, mark, sids):
-    if pid == os.getpid() or is_zombie(pid):
+def belongs(pid, mark, sids, spaces):
+    stat = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # state, ppid, pgrp, session, ...
+    if pid == os.getpid() or len(stat) < 4 or stat[0] in (b"Z", b"X"):
         return False
-    stat = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    # sids: {sid: start time of its leader}; a session younger than recorded ones cannot share a live sid
-    if len(stat) > 19 and int(stat[3]) in sids:
+    if int(stat[3]) in sids and space_of(f"/proc/{pid}/ns/net") in spaces:
         return True
     return mark in read(f"/proc/{pid}/environ").split(b"\0")
 
 
-def end_processes(mark, sids):
+def end_processes(mark, sids, spaces):
     """SIGKILL until none is left: a process may fork while we look."""
-    deadline = time.monotonic() + UMOUNT_DEADLINE_S
+    deadline = time.monotonic() + KILL_DEADLINE_S
     while time.monotonic() < deadline:
-        ours = [p for p in processes() if belongs(p, mark, sids)]
+        ours = [p for p in processes() if belongs(p, mark, sids, spaces)]
         if not ours:
             return
         for pid in ours:
@@ -93,9 +90,8 @@ def main():
             names.append(value)
         elif what == "sid":
             sids.add(int(value))
-        elif what == "gone":
-            sids.discard(int(value))
-    end_processes(f"{MARK}={lab_id}".encode(), sids)
+    spaces = {space_of(f"/run/netns/{name}") for name in names} - {None}
+    end_processes(f"{MARK}={lab_id}".encode(), sids, spaces)
     delete_namespaces(names)
     for path in dirs:
         shutil.rmtree(path, ignore_errors=True)

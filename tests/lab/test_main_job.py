@@ -44,25 +44,21 @@ def steady(lab):
     yield
 
 
-def items(answer):
-    return answer.get("items", answer) if isinstance(answer, dict) else answer
-
-
 def nodes(lab):
-    return {n["name"]: n for n in items(lab.api("/v1/nodes"))}
+    return {n["name"]: n for n in lab.api("/v1/nodes")["nodes"]}
 
 
 def connected(lab):
-    return {name for name, n in nodes(lab).items() if n["connected"]}
+    return {name for name, n in nodes(lab).items() if n["session"]["connected"]}
 
 
 def weakened(lab):
-    return {(s["name"], x["site"]): x["grade"] for s in items(lab.api("/v1/shards")) for x in s["sites"]
+    return {(s["name"], x["site"]): x["grade"] for s in lab.api("/v1/shards")["shards"] for x in s["sites"]
             if x["grade"] != "normal"}
 
 
 def events(lab, kind):
-    return [e for e in items(lab.api("/v1/events?limit=1000")) if e["kind"] == kind]
+    return [e for e in lab.api("/v1/events?limit=1000")["events"] if e["kind"] == kind]
 
 
 def path_at_t2(lab, prefix=WEB_A):

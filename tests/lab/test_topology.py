@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab shows by itself, with the fake announcer, that it behaves as the Internet it stands for."""
+import errno
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 from . import topology as topo
 from .lab import ROOT, Lab
+from .netns import entered
 from .procs import LabError, wait_until
 
 STAY = dict(topo.HOME)
@@ -57,6 +60,8 @@ def test_community_grade_moves_less_than_prepend1(lab):
 def test_prepend2_moves_everybody(lab):
     lab.fake.site("fra", "prepend2")
     lab.wait_catchment(NO_FRA)
+    lab.fake.site("fra", "prepend1")  # the tie must not go to the older route on the way back
+    lab.wait_catchment({**STAY, "c2": "ams", "c6": "nyc"})
 
 
 @pytest.mark.parametrize("site", ["fra", "ams"])  # FRR's transit honours it by itself, BIRD's by filter
@@ -109,6 +114,29 @@ def test_collector_hears_each_real_change_once(lab):
     assert not lab.collector.changes_since(mark)
 
 
+def test_management_network_is_apart(lab):
+    def connect(name, addr):
+        with entered(lab.node(name).ns), socket.socket() as sock:
+            sock.settimeout(1)
+            return sock.connect_ex((addr, 7400))
+
+    assert all(connect("ctl", n.mgmt) == errno.ECONNREFUSED for n in topo.NODES.values())
+    assert connect("fra1", topo.CONTROLLER_ADDR) == errno.ECONNREFUSED
+    assert connect("c1", topo.CONTROLLER_ADDR) != errno.ECONNREFUSED
+    assert "mg0" not in lab.node("fra1").sh("ip route get 10.101.1.1")
+
+
+def test_overload_breaks_no_connection_and_no_session(lab):
+    """ECMP must keep a connection on its node: retransmissions change the sender's own flow hash."""
+    mark = lab.collector.mark()
+    with lab.load() as load:
+        load.spread(450)
+        window = load.window(6)
+        assert load.cpu_pct() < 30
+    assert set(window.failed) == {"timeout"} and window.success_pct > 50
+    assert not lab.collector.changes_since(mark)
+
+
 def test_witness_sees_offered_load(lab):
     with lab.load() as load:
         load.set_rate("c5", "web-a", 60)  # 60 x 42 kB = 20 of 40 Mbit/s at nyc1
@@ -146,6 +174,15 @@ def test_killed_bgpd_moves_traffic_and_comes_back_silent(lab):
     lab.start_bgpd("ams1")
     wait_until(lambda: lab.raising.sessions_up("ams1") == (2, 2), 15, "sessions of ams1")
     assert not lab.vty("ams1", "show bgp ipv4 unicast json").get("routes")
+
+
+def test_cut_node_is_left_and_comes_back(lab):
+    lab.cut("nyc1")
+    lab.wait_catchment({**STAY, "c5": "fra"}, timeout_s=15)
+    lab.heal("nyc1")
+    lab.wait_catchment(STAY, timeout_s=20)
+    assert lab.raising.sessions_up("nyc1") == (2, 2)
+    lab.check()
 
 
 def test_deaf_collector_says_so():

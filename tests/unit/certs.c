@@ -32,7 +32,8 @@ void certs_rm(char *dir)
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		auto_free char *path = xasprintf("%s/%s", dir, e->d_name);
-		unlink(path);
+		if (e->d_type == DT_REG)
+			unlink(path);
 	}
 	if (d)
 		closedir(d);

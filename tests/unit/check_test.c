@@ -347,7 +347,7 @@ static void test_hung_bounded(void **state)
 	uint64_t took_ms = (uv_hrtime() - start) / 1000000;
 	assert_int_equal(f->seen[0], CHECK_DOWN);
 	assert_int_equal(f->server.accepted, 3);
-	assert_true(took_ms >= 145 && took_ms < 1000);
+	assert_true(took_ms >= 145 && took_ms < DEADLINE_MS / 2);
 	check_free(c);
 	wait_until(f, f->server.closed == f->server.accepted);
 }
@@ -376,6 +376,8 @@ static void test_rise_and_fall(void **state)
 	int before = f->server.accepted;
 	wait_until(f, f->server.closed > before);
 	f->server.manner = ANSWER;
+	/* the next attempt begins after the stray result was counted */
+	wait_until(f, f->server.accepted == before + 2);
 	assert_string_equal(check_reason(c), "HTTP 200");
 	wait_until(f, f->server.closed > before + 4);
 	assert_int_equal(f->n_seen, 3);
@@ -389,7 +391,7 @@ static void test_intervals(void **state)
 
 	server_listen(f, ANSWER, "HTTP/1.1 200 OK\r\n\r\n");
 	struct check_cfg cfg = config(f, http_);
-	cfg.interval_ms = 100;
+	cfg.interval_ms = 300;
 	cfg.fast_interval_ms = 10;
 	cfg.fall = 4;
 	struct check *c = check_new(&f->loop, &cfg, on_changed, f);
@@ -397,12 +399,12 @@ static void test_intervals(void **state)
 	uint64_t start = uv_hrtime();
 	int before = f->server.accepted;
 	wait_until(f, f->server.accepted == before + 3);
-	assert_true((uv_hrtime() - start) / 1000000 >= 3 * 90 - 5);
+	assert_true((uv_hrtime() - start) / 1000000 >= 3 * 270 - 5);
 	f->server.manner = CLOSE;
 	wait_until(f, f->server.accepted == before + 4);
 	start = uv_hrtime();
 	wait_until(f, f->n_seen == 2); /* three more */
-	assert_true((uv_hrtime() - start) / 1000000 < 90);
+	assert_true((uv_hrtime() - start) / 1000000 < 270);
 	check_free(c);
 }
 

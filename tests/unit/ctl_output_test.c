@@ -13,6 +13,7 @@
 #include "controller/ctl/opts.h"
 #include "controller/ctl/output.h"
 #include "controller/ctl/sse.h"
+#include "controller/ctl/status_view.h"
 #include "controller/ctl/text.h"
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
@@ -150,7 +151,114 @@ static void test_columns(void **state)
 	(void)state;
 	assert_string_equal(text, "SITE  HEALTHY  DRAINING  UTIL  LOAD   AGE  NODES  N\n"
 				  "fra   yes      draining   50%  2.5M  0.8s  a,b    2\n"
-				  "ams   NO       -            -     -     -  -      0\n");
+				  "ams   NO                    -     -     -  -      0\n");
+}
+
+static void more_columns(struct out *o)
+{
+	static const struct column cols[] = {
+		{ ">LOAD", "load", COL_RANGE },
+		{ "SITES", "sites", COL_CELLS },
+		{ "GRADES", "grades", COL_COUNTS },
+		{ ">SINCE", "since", COL_SINCE },
+		{ ">N", "n", COL_NUM },
+		{ 0 },
+	};
+	json_auto_t *items =
+		json_loads("[{\"load\": {\"lo\": 1e6, \"hi\": 2e6}, \"since\": 90000, \"n\": 1.5, "
+			   "\"grades\": {\"normal\": 2, \"less\": 1},"
+			   "\"sites\": [{\"site\": \"a\", \"grade\": \"normal\", \"wanted\": \"normal\"},"
+			   "{\"site\": \"b\", \"grade\": \"normal\", \"wanted\": \"prepend1\"}]},"
+			   "{\"load\": {\"lo\": 5, \"hi\": 5}, \"since\": null, \"n\": 7, \"grades\": {}, "
+			   "\"sites\": []}]",
+			   0, NULL);
+	auto_table *t = column_table(cols, items);
+
+	table_print(t, o, 0);
+}
+
+static void test_more_columns(void **state)
+{
+	auto_free char *text = printed(false, more_columns);
+
+	(void)state;
+	assert_string_equal(text, "     LOAD  SITES                       GRADES           SINCE    N\n"
+				  "1.0M-2.0M  a:normal b:normal>prepend1  normal:2 less:1  1m30s  1.5\n"
+				  "        5  -                           -                    -    7\n");
+}
+
+static void calm(struct out *o)
+{
+	json_auto_t *s = json_loads(
+		"{\"level\": \"ok\", \"cluster\": \"lab\", \"mode\": \"steer\", \"mode_reason\": \"\","
+		"\"epoch\": 3, \"uptime_ms\": 60000, \"round_age_ms\": 400,"
+		"\"plan\": {\"state\": \"calm\", \"why\": \"all is well\", \"age_ms\": 400}, \"moves\": [],"
+		"\"held_back\": [], \"alerts\": [], \"alerts_total\": 0, \"weakened\": [], \"drains\": [],"
+		"\"sites\": [{\"name\": \"fra\", \"healthy\": true, \"util\": 0.5, \"nodes\": 3,"
+		"\"nodes_connected\": 3, \"age_ms\": 700, \"grades\": {\"normal\": 6},"
+		"\"dropping\": false, \"draining\": false}]}",
+		0, NULL);
+
+	assert_non_null(s);
+	status_print(o, s);
+}
+
+static void hot(struct out *o)
+{
+	json_auto_t *s = json_loads(
+		"{\"level\": \"alert\", \"cluster\": \"lab\", \"mode\": \"observe\", \"mode_reason\": "
+		"\"first day\","
+		"\"epoch\": 3, \"uptime_ms\": 60000, \"round_age_ms\": null,"
+		"\"plan\": {\"state\": \"act\", \"why\": \"fra is hot\", \"age_ms\": 400},"
+		"\"moves\": [{\"kind\": \"shed\", \"site\": \"fra\", \"shard\": \"web-a\", \"from\": "
+		"\"normal\","
+		"\"to\": \"prepend1\", \"moved_bps\": {\"mid\": 8e6}, \"why\": \"118 % -> 92 %\"}],"
+		"\"held_back\": [{\"kind\": \"shed\", \"site\": \"fra\", \"shard\": \"web-b\", \"from\": "
+		"\"normal\","
+		"\"to\": \"withdrawn\", \"moved_bps\": {\"mid\": 2e7}, \"why\": \"I5: ams would reach "
+		"1.2\"}],"
+		"\"alerts\": [{\"severity\": \"alert\", \"kind\": \"site\", \"name\": \"fra\", \"text\": "
+		"\"118 %\"}],"
+		"\"alerts_total\": 3, \"sites\": [],"
+		"\"weakened\": [{\"site\": \"ams\", \"shard\": \"web-c\", \"grade\": \"less\", \"wanted\": "
+		"\"less\","
+		"\"base\": \"normal\", \"changed_ms\": 61000, \"why\": \"earlier\"}],"
+		"\"drains\": [{\"kind\": \"node\", \"name\": \"nyc1\", \"age_ms\": 5000, \"expires\": null,"
+		"\"actor\": \"bob\", \"reason\": \"disk\"}]}",
+		0, NULL);
+
+	assert_non_null(s);
+	status_print(o, s);
+}
+
+static void test_status(void **state)
+{
+	auto_free char *well = printed(false, calm);
+	auto_free char *ill = printed(false, hot);
+
+	(void)state;
+	assert_string_equal(well, "ok  cluster lab  mode steer  epoch 3  up 1m00s  last round 0.4s ago\n"
+				  "\nplan  calm  all is well  (0.4s ago)\n"
+				  "\nsites\n"
+				  "  SITE  HEALTHY  UTIL  NODES  UP   AGE  GRADES    DROPPING  DRAINING\n"
+				  "  fra   yes       50%      3   3  0.7s  normal:6\n");
+	assert_string_equal(ill, "alert  cluster lab  mode observe (first day)  epoch 3  up 1m00s\n"
+				 "\nwrong\n"
+				 "  alert  site fra  118 %\n"
+				 "  and 2 more\n"
+				 "\nplan  act  fra is hot  (0.4s ago)\n"
+				 "would do\n"
+				 "  KIND  SITE  SHARD  FROM    TO        MOVES  WHY\n"
+				 "  shed  fra   web-a  normal  prepend1   8.0M  118 % -> 92 %\n"
+				 "held back\n"
+				 "  KIND  SITE  SHARD  FROM    TO         MOVES  WHY\n"
+				 "  shed  fra   web-b  normal  withdrawn  20.0M  I5: ams would reach 1.2\n"
+				 "\nnot as normal\n"
+				 "  SITE  SHARD  GRADE  WANTED  NORMALLY  SINCE  WHY\n"
+				 "  ams   web-c  less   less    normal    1m01s  earlier\n"
+				 "\ndrained\n"
+				 "  KIND  NAME  SINCE  UNTIL  BY   REASON\n"
+				 "  node  nyc1   5.0s  -      bob  disk\n");
 }
 
 static void json_value(struct out *o)
@@ -300,7 +408,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_duration), cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_clean),	 cmocka_unit_test(test_table),
-		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_json),
+		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_more_columns),
+		cmocka_unit_test(test_status),	 cmocka_unit_test(test_json),
 		cmocka_unit_test(test_opts),	 cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_sse),	 cmocka_unit_test(test_sse_limit),
 	};

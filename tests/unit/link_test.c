@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -171,7 +172,7 @@ static void both_up(struct fix *f)
 struct raw {
 	int fd;
 	struct tls *tls;
-	bool up, eof, deaf;
+	bool up, eof, deaf, stays; /* stays: does not answer a FIN with its own */
 	struct buf plain;
 	int read_err;
 };
@@ -182,6 +183,7 @@ static void raw_init(struct raw *r, struct fix *f, struct tls_creds *creds)
 	r->fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(connect(r->fd, (struct sockaddr *)&f->at, sizeof(struct sockaddr_in)), 0);
 	fcntl(r->fd, F_SETFL, O_NONBLOCK);
+	setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	if (creds)
 		r->tls = tls_new(creds, false, PKI_ROLE_CONTROLLER);
 }
@@ -211,7 +213,8 @@ static bool raw_pump(struct raw *r)
 
 	if (n == 0 && !r->eof) {
 		r->eof = true;
-		shutdown(r->fd, SHUT_WR);
+		if (!r->stays)
+			shutdown(r->fd, SHUT_WR);
 	}
 	if (!r->tls)
 		return true;
@@ -482,10 +485,10 @@ static void test_idle_timeout(void **state)
 	(void)state;
 	both_up(&f);
 	mono_t start = mono_now();
-	link_set_timeouts(f.b.l, 0, 60);
+	link_set_timeouts(f.b.l, 0, 250);
 	/* talking keeps it up */
-	for (int i = 1; i <= 10; i++) {
-		mono_t next = mono_add_ms(start, i * 20);
+	for (int i = 1; i <= 16; i++) {
+		mono_t next = mono_add_ms(start, i * 25);
 		send_nonce(f.a.l, MSG_PING, (uint64_t)i);
 		wait_for(&f, mono_diff_ms(next, mono_now()) >= 0);
 	}
@@ -493,7 +496,7 @@ static void test_idle_timeout(void **state)
 	wait_for(&f, f.b.downs && f.a.downs);
 	assert_int_equal(f.b.err, ERR_TIMEOUT);
 	assert_says(f.b.why, "nothing heard for");
-	assert_true(mono_diff_ms(start, mono_now()) >= 200 + 40);
+	assert_true(mono_diff_ms(start, mono_now()) >= 375 + 250 - 20); /* loop time is behind */
 	fix_done(&f);
 }
 
@@ -549,6 +552,10 @@ static void test_backlog_limit(void **state)
 	}
 	msg_done(&m);
 	assert_in_range(sent, 4 * 1024 / 256, 999);
+	wait_for(&f, f.b.downs);
+	size_t waiting = 0;
+	assert_int_equal(sscanf(f.b.why, "%*s reads too slowly: %zu bytes", &waiting), 1);
+	assert_in_range(waiting, LINK_BACKLOG_MAX, LINK_BACKLOG_MAX + FRAME_MAX + 4096);
 	raw_expect(&f, &r, ERR_LIMIT, "reads too slowly");
 }
 
@@ -687,8 +694,70 @@ static void test_close_of_a_deaf_peer_ends(void **state)
 	for (int i = 0; i < 40; i++)
 		link_send(f.b.l, &m);
 	msg_done(&m);
+	mono_t start = mono_now();
 	link_close(f.b.l, "bye");
+	wait_for(&f, f.b.downs);
+	assert_in_range(mono_diff_ms(start, mono_now()), 1000, 5000);
 	raw_expect(&f, &r, 0, "bye");
+}
+
+/* closing a socket with unread input would reset it, and our last words with it */
+static void test_close_waits_for_the_peers_fin(void **state)
+{
+	struct fix f;
+	struct raw r;
+	int err = -1;
+	socklen_t len = sizeof(err);
+
+	(void)state;
+	raw_up(&r, &f);
+	r.stays = true;
+	link_close(f.b.l, "bye");
+	wait_for(&f, raw_pump(&r) && r.eof);
+	assert_int_equal(r.read_err, ERR_CLOSED);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(send(r.fd, "more", 4, MSG_NOSIGNAL), 4);
+		uv_run(&f.loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(getsockopt(r.fd, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+	assert_int_equal(err, 0);
+	assert_int_equal(f.b.downs, 0);
+	shutdown(r.fd, SHUT_WR);
+	raw_expect(&f, &r, 0, "bye");
+}
+
+/* the other side of it: we write into a reset, and still read what came before it */
+static void test_last_words_before_a_reset(void **state)
+{
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	struct fix f;
+	struct raw r;
+
+	(void)state;
+	raw_up(&r, &f);
+	raw_send(&r, "\x00\x00\x00\x04\x4a\x02\x08\x05", 8);
+	setsockopt(r.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(r.fd);
+	r.fd = -1;
+	send_nonce(f.b.l, MSG_PING, 1);
+	send_nonce(f.b.l, MSG_PING, 2);
+	wait_for(&f, f.b.downs);
+	assert_int_equal(f.b.msgs, 1);
+	assert_int_equal(f.b.last, 5);
+	assert_int_equal(f.b.err, ERR_CLOSED); /* our write has taken the ECONNRESET */
+	raw_done(&r);
+	fix_done(&f);
+}
+
+static void test_accept_of_nothing(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_init(&f, shared.controller);
+	assert_null(link_accept((uv_stream_t *)&f.server, shared.controller, &ops, &f.b));
+	fix_done(&f);
+	assert_int_equal(f.b.downs, 0);
 }
 
 static void test_refused_connect(void **state)
@@ -760,6 +829,9 @@ int main(void)
 		cmocka_unit_test(test_close_in_callbacks),
 		cmocka_unit_test(test_close_while_connecting),
 		cmocka_unit_test(test_close_of_a_deaf_peer_ends),
+		cmocka_unit_test(test_close_waits_for_the_peers_fin),
+		cmocka_unit_test(test_last_words_before_a_reset),
+		cmocka_unit_test(test_accept_of_nothing),
 		cmocka_unit_test(test_refused_connect),
 	};
 

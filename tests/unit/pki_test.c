@@ -194,6 +194,23 @@ static void test_nothing_is_overwritten(void **state)
 	gnutls_x509_crt_deinit(other);
 }
 
+/* when a file cannot take its place, no temporary one stays */
+static void test_failure_cleans_up(void **state)
+{
+	auto_free char *key = xasprintf("%s/stuck.key", dir);
+	auto_free char *pem = xasprintf("%s/stuck2.pem", dir);
+
+	(void)state;
+	assert_int_equal(mkdir(key, 0700), 0);
+	int files = count_files();
+	assert_int_equal(pki_issue(dir, "stuck", PKI_ROLE_NODE, NULL, 10, true, why), -EISDIR);
+	assert_says(why, "stuck.key: Is a directory");
+	assert_int_equal(count_files(), files);
+	assert_int_equal(rename(key, pem), 0);
+	assert_int_equal(pki_issue(dir, "stuck2", PKI_ROLE_NODE, NULL, 10, true, why), -EISDIR);
+	assert_int_equal(rmdir(pem), 0);
+}
+
 static void test_serials_differ(void **state)
 {
 	unsigned char serial[8][32];
@@ -345,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_controller_serves_localhost),
 		cmocka_unit_test(test_loads_as_credentials),
 		cmocka_unit_test(test_nothing_is_overwritten),
+		cmocka_unit_test(test_failure_cleans_up),
 		cmocka_unit_test(test_serials_differ),
 		cmocka_unit_test(test_leaf_ends_with_its_ca),
 		cmocka_unit_test(test_refused_arguments),

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sluicectl against a real controller on loopback, without agents: every command, its words and exit status."""
+import hashlib
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = (ROOT / os.environ.get("SLUICE_BUILD", "build")).resolve()
+EXAMPLE = ROOT / "deploy" / "examples" / "cluster.yaml"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, what, timeout_s=15):
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        time.sleep(0.02)
+
+
+class World:
+    """A CA, tokens, one controller and an environment that points at it."""
+
+    def __init__(self, home):
+        self.home = home
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm"}
+        self.controller = None
+        self.ports = free_port(), free_port()
+        self.url = f"https://127.0.0.1:{self.ports[1]}"
+
+    def ctl(self, *argv, rc=0, env=None, stdin=""):
+        p = subprocess.run([BUILD / "sluicectl", *map(str, argv)], env={**self.env, **(env or {})}, input=stdin,
+                           capture_output=True, text=True, timeout=40, check=False)
+        assert p.returncode == rc, f"{argv}: {p.returncode}\n{p.stdout}\n{p.stderr}"
+        return p.stdout if rc == 0 else p.stderr
+
+    def token(self, name, role):
+        line = self.ctl("token", "new", "--name", name, "--role", role, "--out", self.home / f"{name}.token")
+        with open(self.home / "tokens", "a", encoding="ascii") as f:
+            f.write(line)
+
+    def prepare(self):
+        self.ctl("pki", "init", self.home / "pki", "--cluster", "test")
+        self.ctl("pki", "issue", "controller", "--dir", self.home / "pki", "--role", "controller", "--ip",
+                 "127.0.0.1")
+        for role in ("viewer", "operator", "admin"):
+            self.token(f"the-{role}", role)
+        pki = self.home / "pki"
+        (self.home / "state").mkdir()
+        (self.home / "controller.yaml").write_text(json.dumps({
+            "state_dir": str(self.home / "state"),
+            "agents": {"listen": f"127.0.0.1:{self.ports[0]}"},
+            "api": {"listen": f"127.0.0.1:{self.ports[1]}", "tokens": str(self.home / "tokens")},
+            "tls": {"ca": str(pki / "ca.pem"), "cert": str(pki / "controller.pem"),
+                    "key": str(pki / "controller.key")},
+        }), encoding="ascii")
+        self.env |= {"SLUICE_URL": self.url, "SLUICE_CA": str(pki / "ca.pem"),
+                     "SLUICE_TOKEN_FILE": str(self.home / "the-admin.token")}
+
+    def answers(self):
+        assert self.controller.poll() is None, "the controller ended: see its log"
+        try:
+            socket.create_connection(("127.0.0.1", self.ports[1]), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def start(self):
+        with open(self.home / "controller.log", "ab") as log:
+            self.controller = subprocess.Popen([BUILD / "sluice-controller", "-c", self.home / "controller.yaml"],
+                                               stderr=log)
+        wait_for(self.answers, "the API")
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.controller.poll() is None:
+            self.controller.send_signal(sig)
+        return self.controller.wait(15)
+
+
+@pytest.fixture(scope="module", name="w")
+def _world(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("ctl"))
+    world.prepare()
+    world.start()
+    yield world
+    assert world.stop() == 0
+
+
+@pytest.fixture(name="applied")
+def _applied(w):
+    w.ctl("apply", "-f", EXAMPLE)
+    w.ctl("mode", "observe")
+    return w
+
+
+# -- without a controller -----------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(w):
+    text = w.ctl("--help")
+    for command in ("status", "get", "apply", "drain", "undrain", "mode", "events", "pki init", "pki issue",
+                    "token new"):
+        assert re.search(rf"^  {command} ", text, re.M), command
+        own = w.ctl(*command.split(), "--help")
+        assert own.startswith(f"usage: sluicectl {command}")
+        assert own == w.ctl("help", *command.split())
+
+
+@pytest.mark.parametrize("argv, words", [
+    ([], "which command?"),
+    (["frobnicate"], "unknown command 'frobnicate'"),
+    (["pki"], "sluicectl pki init DIR"),
+    (["status", "--frob"], "unknown or ambiguous option --frob"),
+    (["status", "extra"], "'extra' is one argument too many"),
+    (["status", "-o", "xml"], "-o wants table or json"),
+    (["get", "unicorns"], "there is no 'unicorns'"),
+    (["drain", "site", "fra"], "needs --reason"),
+    (["drain", "planet", "earth", "-r", "x"], "site NAME or node NAME"),
+    (["drain", "site", "fra", "-r", "x", "--expires", "30"], "--expires wants a time such as"),
+    (["mode", "dance"], "observe, steer or freeze"),
+    (["apply"], "-f FILE is missing"),
+    (["pki", "init", "d", "--cluster", "a/b"], "--cluster NAME"),
+    (["pki", "issue", "x", "--dir", "d", "--role", "king"], "--role wants node or controller"),
+    (["token", "new", "--name", "x", "--role", "king"], "--role wants viewer"),
+])
+def test_wrong_usage_is_2(w, argv, words):
+    assert words in w.ctl(*argv, rc=2)
+
+
+def test_token(w, tmp_path):
+    name, role, digest = w.ctl("token", "new", "--name", "bob", "--role", "viewer", "--out", tmp_path / "t").split()
+    secret = (tmp_path / "t").read_text().rstrip("\n")
+    assert (name, role) == ("bob", "viewer")
+    assert digest == hashlib.sha256(secret.encode()).hexdigest()
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
+    assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == 0o600
+    assert "exists already" in w.ctl("token", "new", "--name", "bob", "--role", "viewer", "--out", tmp_path / "t",
+                                     rc=1)
+    assert (tmp_path / "t").read_text().rstrip("\n") == secret
+    line, shown = w.ctl("token", "new", "--name", "bob", "--role", "viewer").splitlines()
+    assert line.split()[2] == hashlib.sha256(shown.encode()).hexdigest()
+
+
+def test_pki(w, tmp_path):
+    w.ctl("pki", "init", tmp_path / "p", "--cluster", "x")
+    assert "exists" in w.ctl("pki", "init", tmp_path / "p", "--cluster", "x", rc=1)
+    w.ctl("pki", "issue", "n1", "--dir", tmp_path / "p", "--role", "node")
+    before = (tmp_path / "p" / "n1.pem").read_bytes()
+    assert "exists" in w.ctl("pki", "issue", "n1", "--dir", tmp_path / "p", "--role", "node", rc=1)
+    assert (tmp_path / "p" / "n1.pem").read_bytes() == before
+    w.ctl("pki", "issue", "n1", "--dir", tmp_path / "p", "--role", "node", "--force")
+    assert (tmp_path / "p" / "n1.pem").read_bytes() != before
+    assert stat.S_IMODE((tmp_path / "p" / "n1.key").stat().st_mode) == 0o600
+
+
+# -- reaching it --------------------------------------------------------------------------------------------
+
+
+def test_connection_errors_say_what_to_do(w, tmp_path):
+    w.ctl("pki", "init", tmp_path / "other", "--cluster", "other")
+    port = free_port()
+    for env, words in [
+        ({"SLUICE_URL": ""}, "give --url"),
+        ({"SLUICE_URL": "http://127.0.0.1:1"}, "HTTPS only"),
+        ({"SLUICE_URL": "banana"}, "is not a URL"),
+        ({"SLUICE_URL": f"https://127.0.0.1:{port}"}, "Is sluice-controller running there?"),
+        ({"SLUICE_CA": str(tmp_path / "other" / "ca.pem")}, "is not trusted"),
+        ({"SLUICE_CA": "/nonexistent"}, "cannot read the CA certificate /nonexistent"),
+        ({"SLUICE_TOKEN_FILE": "/nonexistent"}, "cannot read the token file /nonexistent"),
+        ({"SLUICE_TOKEN_FILE": str(EXAMPLE)}, "is not a token file"),
+        ({"SLUICE_TOKEN_FILE": ""}, "no token was sent"),
+    ]:
+        assert words in w.ctl("status", env=env, rc=1), words
+
+
+def test_certificate_of_another_address(w):
+    pki = w.home / "pki"
+    w.ctl("pki", "issue", "elsewhere", "--dir", pki, "--role", "controller", "--ip", "192.0.2.1", "--force")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki / "elsewhere.pem", pki / "elsewhere.key")
+    seen = []
+
+    def serve(listener):
+        try:
+            with context.wrap_socket(listener.accept()[0], server_side=True) as s:
+                seen.append(s.recv(4096))
+        except OSError:
+            pass
+
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"https://127.0.0.2:{listener.getsockname()[1]}"
+        assert "is not trusted" in w.ctl("status", env={"SLUICE_URL": url}, rc=1)
+        thread.join(10)
+    assert not any(seen), "the token was sent to somebody else"
+
+
+def test_no_token_in_any_message(w, tmp_path):
+    bad = tmp_path / "bad"
+    bad.write_text("x" * 43 + "\n")
+    bad.chmod(0o600)
+    text = w.ctl("status", env={"SLUICE_TOKEN_FILE": str(bad)}, rc=1)
+    assert "(401)" in text and "x" * 43 not in text
+    bad.chmod(0o644)
+    assert "others can read" in w.ctl("status", env={"SLUICE_TOKEN_FILE": str(bad)}, rc=1)
+    assert "x" * 43 not in (w.home / "controller.log").read_text()
+
+
+def test_roles(applied):
+    viewer = {"SLUICE_TOKEN_FILE": str(applied.home / "the-viewer.token")}
+    operator = {"SLUICE_TOKEN_FILE": str(applied.home / "the-operator.token")}
+    applied.ctl("status", env=viewer)
+    assert "(403)" in applied.ctl("mode", "steer", env=viewer, rc=1)
+    applied.ctl("mode", "steer", env=operator)
+    assert "(403)" in applied.ctl("apply", "-f", EXAMPLE, "--dry-run", env=operator, rc=1)
+
+
+def test_context_file(w, tmp_path):
+    conf = tmp_path / "sluice" / "ctl.yaml"
+    conf.parent.mkdir()
+    pki = w.home / "pki"
+    conf.write_text(f"current: here\ncontexts:\n  here: {{url: '{w.url}', ca: '{pki}/ca.pem', token_file: tok}}\n"
+                    "  away: {url: 'https://127.0.0.1:1'}\n")
+    (conf.parent / "tok").write_bytes((w.home / "the-viewer.token").read_bytes())
+    (conf.parent / "tok").chmod(0o600)
+    bare = {"XDG_CONFIG_HOME": str(tmp_path), "SLUICE_URL": "", "SLUICE_CA": "", "SLUICE_TOKEN_FILE": ""}
+    assert "the-viewer" in w.ctl("mode", "freeze", env=bare, rc=1)
+    assert "cannot reach" in w.ctl("status", "--context", "away", env=bare, rc=1)
+    assert "there is no context 'nowhere'" in w.ctl("status", "--context", "nowhere", env=bare, rc=1)
+    # its token stays with its own url
+    assert "no token was sent" in w.ctl("status", "--url", w.url + "/", "--ca", pki / "ca.pem", env=bare, rc=1)
+    conf.write_text("current: here\ncontext: {}\n")
+    assert "unknown key 'context'" in w.ctl("status", env=bare, rc=1)
+    conf.write_text("current: [\n")
+    assert re.search(r"ctl\.yaml:\d+:\d+: ", w.ctl("status", env=bare, rc=1))
+
+
+# -- the document -------------------------------------------------------------------------------------------
+
+
+def test_apply(w, tmp_path):
+    doc = tmp_path / "c.yaml"
+    doc.write_text(EXAMPLE.read_text().replace("name: example", "name: other"))
+    w.ctl("apply", "-f", EXAMPLE)
+    dry = w.ctl("apply", "-f", doc, "--dry-run")
+    assert '~ /name  "example" -> "other"' in dry and "valid: 1 change, not applied" in dry
+    assert w.ctl("apply", "-f", EXAMPLE) == "unchanged\n"
+    assert w.ctl("apply", "-f", doc) == "applied: 1 change\n"
+    assert w.ctl("apply", "-f", doc) == "unchanged\n"
+    assert w.ctl("apply", "-f", "-", stdin=w.ctl("get", "cluster")) == "unchanged\n"
+    out = json.loads(w.ctl("apply", "-f", "-", "-o", "json", stdin=EXAMPLE.read_text()))
+    assert out["result"] == "applied" and out["changes"][0]["path"] == "/name"
+
+
+def test_order_of_named_lists_is_no_change(applied):
+    doc = json.loads(applied.ctl("get", "cluster"))
+    doc["sites"].reverse()
+    assert applied.ctl("apply", "-f", "-", stdin=json.dumps(doc)) == "unchanged\n"
+
+
+def test_every_error_with_its_place(applied):
+    before = applied.ctl("get", "cluster")
+    text = EXAMPLE.read_text().replace("capacity: {bps: 40000000}", "capacity: {bps: 5}").replace("min_sites", "min_site")
+    err = applied.ctl("apply", "-f", "-", rc=1, stdin=text)
+    lines = text.splitlines()
+    assert "refused with 3 errors: nothing was changed" in err
+    for pointer, want in [("/sites/1/nodes/0/capacity/bps", "5}"), ("/sites/2/nodes/0/capacity/bps", "5}"),
+                          ("/services/0/min_site", "2")]:
+        line, col = map(int, re.search(rf"standard input:(\d+):(\d+): {pointer}: ", err).groups())
+        assert lines[line - 1][col - 1:].startswith(want), (pointer, line, col)
+    assert applied.ctl("get", "cluster") == before
+
+
+def test_what_is_no_document(applied, tmp_path):
+    for text, words in [("a: [1\n", "standard input:2:1: "), ("just text", "this is no cluster document"),
+                        ("a: &x 1\nb: *x\n", "standard input:1:4: anchors"), ("", "this is no cluster document")]:
+        assert words in applied.ctl("apply", "-f", "-", rc=1, stdin=text)
+    assert "cannot read" in applied.ctl("apply", "-f", tmp_path / "none", rc=1)
+
+
+# -- operating ----------------------------------------------------------------------------------------------
+
+
+def test_mode(applied):
+    assert applied.ctl("mode", "steer", "--reason", "let us go") == "steer  (let us go)\n"
+    assert applied.ctl("mode") == "steer  (let us go)\n"
+    assert json.loads(applied.ctl("mode", "-o", "json"))["mode"] == "steer"
+
+
+def test_drain(applied):
+    applied.ctl("drain", "node", "fra1", "--reason", "new \033[31mdisk", "--expires", "30m")
+    assert "drained already" in applied.ctl("drain", "node", "fra1", "--reason", "again", rc=1)
+    status = applied.ctl("status")
+    assert "new ?[31mdisk" in status and "\033" not in status
+    drain = json.loads(applied.ctl("status", "-o", "json"))["drains"][0]
+    assert drain["name"] == "fra1" and drain["actor"] == "the-admin" and drain["expires"]
+    applied.ctl("undrain", "node", "fra1")
+    assert json.loads(applied.ctl("status", "-o", "json"))["drains"] == []
+    assert "(404)" in applied.ctl("drain", "site", "atlantis/../fra", "--reason", "x", rc=1)
+
+
+def test_get(applied):
+    for what, name, head in [("sites", "fra", "SITE"), ("nodes", "fra1", "NODE"), ("services", "web", "SERVICE"),
+                             ("shards", "web-a", "SHARD")]:
+        table = applied.ctl("get", what)
+        assert table.startswith(head) and re.search(rf"^{name} ", table, re.M)
+        assert name in [o["name"] for o in json.loads(applied.ctl("get", what, "-o", "json"))]
+        assert json.loads(applied.ctl("get", what[:-1], name, "-o", "json"))["name"] == name
+        assert re.search(rf"^{name} ", applied.ctl("get", what, name), re.M)
+        assert "(404)" in applied.ctl("get", what, "nope", rc=1)
+    assert json.loads(applied.ctl("get", "plan", "-o", "json"))["state"]
+    assert applied.ctl("get", "plan").split()[0] == json.loads(applied.ctl("get", "plan", "-o", "json"))["state"]
+
+
+def test_status(applied):
+    page = applied.ctl("status")
+    assert page.startswith("alert  cluster example")
+    assert re.search(r"^  alert +shard web-a +announced nowhere$", page, re.M)
+    assert re.search(r"^  fra +NO ", page, re.M)
+
+
+def test_colours_only_on_a_terminal(applied):
+    assert "\033" not in applied.ctl("status")
+
+    def on_terminal(env):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(BUILD / "sluicectl", ["sluicectl", "status"], env)
+        text = b""
+        while True:
+            try:
+                part = os.read(fd, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            text += part
+        os.close(fd)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        return text
+
+    assert b"\033[1;31malert" in on_terminal(applied.env)
+    assert b"\033" not in on_terminal({**applied.env, "NO_COLOR": "1"})
+    assert b"\033" not in on_terminal({**applied.env, "TERM": "dumb"})
+
+
+# -- events -------------------------------------------------------------------------------------------------
+
+
+class Follower:
+    def __init__(self, w, *argv):
+        self.p = subprocess.Popen([BUILD / "sluicectl", "events", "-f", "-o", "json", *argv], env=w.env,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.text = b""
+
+    def events(self):
+        while select.select([self.p.stdout], [], [], 0)[0]:
+            part = os.read(self.p.stdout.fileno(), 65536)
+            if not part:
+                break
+            self.text += part
+        return [json.loads(line) for line in self.text.splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def close(self):
+        self.p.kill()
+        self.p.wait()
+        self.p.stdout.close()
+        self.p.stderr.close()
+
+
+def last_id(w):
+    return json.loads(w.ctl("events", "-o", "json").splitlines()[-1])["id"]
+
+
+def test_events_list(applied):
+    start = last_id(applied)
+    applied.ctl("mode", "steer", "--reason", "one")
+    applied.ctl("drain", "node", "ams1", "--reason", "two")
+    applied.ctl("undrain", "node", "ams1")
+    new = [json.loads(x) for x in applied.ctl("events", "--since", str(start), "-o", "json").splitlines()]
+    assert [e["id"] for e in new] == list(range(start + 1, new[-1]["id"] + 1))
+    modes = applied.ctl("events", "--since", str(start), "--kind", "mode").splitlines()
+    assert len(modes) == 1 and "observe -> steer by the-admin: one" in modes[0]
+    assert "two" in applied.ctl("events", "--kind", "drain,mode")
+
+
+def test_follow_misses_nothing_over_restarts(applied):
+    start = last_id(applied)
+    f = Follower(applied, "--since", str(start), "--kind", "mode")
+    try:
+        applied.ctl("mode", "steer", "--reason", "first")
+        wait_for(lambda: len(f.events()) == 1, "the first event")
+        for i, sig in enumerate((signal.SIGKILL, signal.SIGTERM)):
+            applied.stop(sig)
+            applied.start()
+            # happens while the follower waits to connect again
+            applied.ctl("mode", "observe", "--reason", f"{i}")
+            applied.ctl("mode", "steer", "--reason", f"{i} again")
+        got = wait_for(lambda: len(f.events()) >= 5 and f.events(), "all events", 30)
+        assert [e["data"]["reason"] for e in got] == ["first", "0", "0 again", "1", "1 again"]
+        assert len({e["id"] for e in got}) == 5
+    finally:
+        f.close()
+
+
+def test_follow_ends_when_refused(w):
+    p = subprocess.run([BUILD / "sluicectl", "events", "-f", "--since", "1"],
+                       env={**w.env, "SLUICE_TOKEN_FILE": ""}, capture_output=True, text=True, timeout=20, check=False)
+    assert p.returncode == 1 and "(401)" in p.stderr

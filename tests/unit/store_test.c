@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One contract, run on every store; then what only the durable one can show: reopening, refusals in words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "controller/store.h"
+#include "proto/base/err.h"
+#include "proto/base/mem.h"
+#include "proto/wire/msg.h"
+
+struct fixture {
+	bool durable;
+	struct store *s;
+	char dir[64], path[96];
+};
+
+static void open_store(struct fixture *f)
+{
+	char why[TEXT_LEN] = "";
+	int r = f->durable ? store_open_sqlite(f->path, &f->s, why) : store_open_memory(&f->s);
+
+	if (r != 0)
+		fail_msg("%s", why);
+}
+
+static int setup(void **state, bool durable)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+
+	f->durable = durable;
+	/* memory when there is some: the contract is about order and content, not about this disk's fsync */
+	snprintf(f->dir, sizeof(f->dir), "%s/sluice-store.XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/sluice.db", f->dir);
+	open_store(f);
+	*state = f;
+	return 0;
+}
+
+static int setup_memory(void **state)
+{
+	return setup(state, false);
+}
+
+static int setup_sqlite(void **state)
+{
+	return setup(state, true);
+}
+
+static int teardown(void **state)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal", ".lock" };
+	struct fixture *f = *state;
+
+	store_close(f->s);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		auto_free char *p = xasprintf("%s%s", f->path, suffixes[i]);
+		unlink(p);
+	}
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static int put(struct store *s, const char *key, const char *value)
+{
+	struct store_op op = { key, value };
+
+	return store_write(s, &op, 1, NULL);
+}
+
+static uint64_t event(struct store *s, const char *kind, const char *data)
+{
+	struct store_event ev = {
+		.wall_ms = 1700000000123, .kind = kind, .severity = "info", .text = "t", .data = data
+	};
+
+	assert_int_equal(store_write(s, NULL, 0, &ev), 0);
+	return ev.id;
+}
+
+static void expect(struct store *s, const char *key, const char *value)
+{
+	auto_free char *got = NULL;
+	int r = store_get(s, key, &got);
+
+	assert_int_equal(r, value ? 0 : -ENOENT);
+	if (value)
+		assert_string_equal(got, value);
+}
+
+static int collect(const char *key, const char *value, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_addf(b, "%s=%s;", key, value);
+	return strcmp(value, "stop") == 0;
+}
+
+static int collect_event(const struct store_event *ev, void *arg)
+{
+	buf_addf(arg, "%llu:%s:%s;", (unsigned long long)ev->id, ev->kind, ev->data);
+	return strcmp(ev->kind, "stop") == 0;
+}
+
+static void expect_events(struct store *s, uint64_t after, size_t limit, const char *want)
+{
+	auto_buf b = { 0 };
+
+	assert_int_equal(store_events(s, after, limit, collect_event, &b), 0);
+	assert_string_equal(b.data ? b.data : "", want);
+}
+
+/* -- the contract ------------------------------------------------------------------------------------- */
+
+static void test_values(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+
+	expect(s, "mode", NULL);
+	assert_int_equal(put(s, "mode", "steer"), 0);
+	expect(s, "mode", "steer");
+	assert_int_equal(put(s, "mode", "freeze"), 0);
+	expect(s, "mode", "freeze");
+	assert_int_equal(put(s, "mode", ""), 0);
+	expect(s, "mode", "");
+	assert_int_equal(put(s, "mode", NULL), 0);
+	expect(s, "mode", NULL);
+	assert_int_equal(put(s, "mode", NULL), 0);
+	assert_int_equal(store_write(s, NULL, 0, NULL), 0);
+}
+
+static void test_many_in_order(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+	const struct store_op ops[] = {
+		{ "a", "1" }, { "a", "2" }, { "b", "1" }, { "b", NULL }, { "c", "3" }
+	};
+
+	assert_int_equal(store_write(s, ops, ARRAY_LEN(ops), NULL), 0);
+	expect(s, "a", "2");
+	expect(s, "b", NULL);
+	expect(s, "c", "3");
+}
+
+static void test_each(void **state)
+{
+	static const struct {
+		const char *prefix, *want;
+	} rows[] = {
+		{ "drain/", "drain/node/x=1;drain/site/a=2;drain/site/b=3;" },
+		{ "drain/site/", "drain/site/a=2;drain/site/b=3;" },
+		{ "drain/site/b", "drain/site/b=3;" },
+		{ "nothing", "" },
+		{ "e", "e1=4;e2=stop;" },
+		{ "", "drain/node/x=1;drain/site/a=2;drain/site/b=3;drain0=5;e1=4;e2=stop;" },
+	};
+	struct store *s = ((struct fixture *)*state)->s;
+	const struct store_op ops[] = {
+		{ "e3", "6" }, { "drain/site/b", "3" }, { "drain/node/x", "1" }, { "drain0", "5" },
+		{ "e1", "4" }, { "drain/site/a", "2" }, { "e2", "stop" },
+	};
+
+	assert_int_equal(store_write(s, ops, ARRAY_LEN(ops), NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_buf b = { 0 };
+		assert_int_equal(store_each(s, rows[i].prefix, collect, &b), 0);
+		assert_string_equal(b.data ? b.data : "", rows[i].want);
+	}
+}
+
+static void test_big_value(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+	auto_free char *v = xcalloc(1, STORE_VALUE_MAX + 2);
+	auto_free char *back = NULL;
+
+	memset(v, 'x', STORE_VALUE_MAX);
+	assert_int_equal(put(s, "cluster", v), 0);
+	assert_int_equal(store_get(s, "cluster", &back), 0);
+	assert_string_equal(back, v);
+	v[STORE_VALUE_MAX] = 'x';
+	assert_int_equal(put(s, "cluster", v), ERR_STORE);
+	assert_non_null(strstr(store_why(s), "larger"));
+	assert_int_equal(put(s, "", "v"), ERR_STORE);
+}
+
+static void test_events(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+
+	assert_int_equal(store_last_event(s), 0);
+	expect_events(s, 0, 10, "");
+	assert_int_equal(event(s, "mode", "{\"a\":1}"), 1);
+	assert_int_equal(event(s, "drain", NULL), 2);
+	assert_int_equal(event(s, "stop", NULL), 3);
+	assert_int_equal(event(s, "end", NULL), 4);
+	assert_int_equal(store_last_event(s), 4);
+	expect_events(s, 0, 2, "1:mode:{\"a\":1};2:drain:{};");
+	expect_events(s, 1, 10, "2:drain:{};3:stop:{};");
+	expect_events(s, 3, 10, "4:end:{};");
+	expect_events(s, 4, 10, "");
+	expect_events(s, UINT64_MAX, 10, "");
+	expect_events(s, 0, 0, "");
+}
+
+/* A refused write takes neither its values, nor its event, nor an id. */
+static void test_all_or_nothing(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+	const struct store_op ops[] = { { "a", "1" }, { "", "refused" } };
+	struct store_event ev = { .kind = "k", .severity = "info", .text = "t" };
+
+	assert_int_equal(event(s, "first", NULL), 1);
+	assert_int_equal(store_write(s, ops, 2, &ev), ERR_STORE);
+	expect(s, "a", NULL);
+	assert_int_equal(store_last_event(s), 1);
+	assert_int_equal(store_write(s, ops, 1, &ev), 0);
+	assert_int_equal(ev.id, 2);
+	expect(s, "a", "1");
+}
+
+static void test_events_kept(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+	auto_buf b = { 0 };
+
+	for (int i = 0; i < STORE_EVENTS_KEPT + 10; i++)
+		event(s, "k", NULL);
+	assert_int_equal(store_last_event(s), STORE_EVENTS_KEPT + 10);
+	assert_int_equal(store_events(s, 0, 1, collect_event, &b), 0);
+	assert_string_equal(b.data, "11:k:{};");
+}
+
+static void test_epoch(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->s;
+	uint64_t a = 0, b = 0;
+
+	assert_int_equal(store_next_epoch(s, &a), 0);
+	assert_int_equal(store_next_epoch(s, &b), 0);
+	assert_int_equal(a, 1);
+	assert_int_equal(b, 2);
+}
+
+/* -- the durable one ---------------------------------------------------------------------------------- */
+
+static void test_reopen(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t e = 0;
+
+	assert_int_equal(put(f->s, "mode", "steer"), 0);
+	assert_int_equal(event(f->s, "mode", NULL), 1);
+	assert_int_equal(store_next_epoch(f->s, &e), 0);
+	store_close(f->s);
+	open_store(f);
+	expect(f->s, "mode", "steer");
+	assert_int_equal(store_last_event(f->s), 1);
+	assert_int_equal(event(f->s, "more", NULL), 2);
+	assert_int_equal(store_next_epoch(f->s, &e), 0);
+	assert_int_equal(e, 2);
+}
+
+/* A child writes until it is killed and says each acknowledged number through a pipe. */
+static void write_until_killed(const char *path, int fd)
+{
+	char why[TEXT_LEN], text[32];
+	struct store *s;
+
+	if (store_open_sqlite(path, &s, why) != 0)
+		_exit(1);
+	for (uint32_t i = 1;; i++) {
+		snprintf(text, sizeof(text), "%u", i);
+		struct store_op op = { "n", text };
+		struct store_event ev = { .kind = "n", .severity = "info", .text = text };
+		if (store_write(s, &op, 1, &ev) != 0 || write(fd, &i, sizeof(i)) != sizeof(i))
+			_exit(1);
+	}
+}
+
+static uint32_t read_until_killed(int fd, pid_t pid, uint32_t after)
+{
+	uint32_t i, last = 0;
+
+	while (read(fd, &i, sizeof(i)) == sizeof(i)) {
+		last = i;
+		if (i == after)
+			kill(pid, SIGKILL);
+	}
+	return last;
+}
+
+static void test_kill(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t round = 1; round <= 8; round++) {
+		int fds[2], status;
+		auto_free char *n = NULL;
+		assert_int_equal(pipe(fds), 0);
+		store_close(f->s);
+		f->s = NULL;
+		pid_t pid = fork();
+		if (pid == 0) {
+			close(fds[0]);
+			write_until_killed(f->path, fds[1]);
+		}
+		close(fds[1]);
+		uint32_t last = read_until_killed(fds[0], pid, round * 7);
+		close(fds[0]);
+		waitpid(pid, &status, 0);
+		assert_true(WIFSIGNALED(status));
+		open_store(f);
+		assert_int_equal(store_get(f->s, "n", &n), 0);
+		/* what was acknowledged is there, and at most one more that was about to be */
+		assert_in_range(strtoul(n, NULL, 10), last, last + 1);
+	}
+}
+
+static int open_again(const char *path, char *why)
+{
+	struct store *s = NULL;
+	int r = store_open_sqlite(path, &s, why);
+
+	if (r == 0)
+		store_close(s);
+	return r;
+}
+
+static void test_locked(void **state)
+{
+	struct fixture *f = *state;
+	char why[TEXT_LEN] = "";
+
+	assert_int_equal(open_again(f->path, why), ERR_STORE);
+	assert_non_null(strstr(why, "another controller"));
+}
+
+static void test_newer_schema(void **state)
+{
+	struct fixture *f = *state;
+	char why[TEXT_LEN] = "";
+	sqlite3 *db;
+
+	store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(open_again(f->path, why), ERR_STORE);
+	assert_non_null(strstr(why, "newer controller"));
+}
+
+static void test_not_a_database(void **state)
+{
+	struct fixture *f = *state;
+	char why[TEXT_LEN] = "";
+
+	store_close(f->s);
+	f->s = NULL;
+	auto_fclose FILE *file = fopen(f->path, "w");
+	assert_non_null(file);
+	for (int i = 0; i < 1000; i++)
+		fputs("this is no database\n", file);
+	fflush(file);
+	assert_int_equal(open_again(f->path, why), ERR_STORE);
+	assert_non_null(strstr(why, "not a Sluice database"));
+}
+
+static void test_no_directory(void **state)
+{
+	char why[TEXT_LEN] = "";
+
+	(void)state;
+	assert_int_equal(open_again("/nonexistent/sluice.db", why), ERR_STORE);
+	assert_non_null(strstr(why, "must exist"));
+}
+
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit r;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+	r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+/* A disk that takes no more: the writer is told, the state from before stays, and writing goes on when there
+ * is room again. */
+static void test_disk_refuses(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *v = xcalloc(1, 1000001);
+	const struct store_op ops[] = { { "mode", "freeze" }, { "big", v } };
+	struct store_event ev = { .kind = "k", .severity = "info", .text = "t" };
+
+	memset(v, 'x', 1000000);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(put(f->s, "mode", "steer"), 0);
+	assert_int_equal(event(f->s, "first", NULL), 1);
+	limit_files(200000);
+	assert_int_equal(store_write(f->s, ops, 2, &ev), ERR_STORE);
+	assert_non_null(strstr(store_why(f->s), "disk"));
+	expect(f->s, "mode", "steer");
+	expect(f->s, "big", NULL);
+	assert_int_equal(store_last_event(f->s), 1);
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(store_write(f->s, ops, 2, &ev), 0);
+	assert_int_equal(ev.id, 2);
+	expect(f->s, "mode", "freeze");
+}
+
+#define ON(kind, t)                                                                                          \
+	{                                                                                                    \
+#kind ": " #t, t, setup_##kind, teardown, NULL                                               \
+	}
+#define CONTRACT(kind)                                                                                       \
+	ON(kind, test_values), ON(kind, test_many_in_order), ON(kind, test_each), ON(kind, test_big_value),  \
+		ON(kind, test_events), ON(kind, test_all_or_nothing), ON(kind, test_events_kept),            \
+		ON(kind, test_epoch)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CONTRACT(memory),
+		CONTRACT(sqlite),
+		ON(sqlite, test_reopen),
+		ON(sqlite, test_kill),
+		ON(sqlite, test_locked),
+		ON(sqlite, test_newer_schema),
+		ON(sqlite, test_not_a_database),
+		ON(sqlite, test_no_directory),
+		ON(sqlite, test_disk_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
