@@ -9,6 +9,7 @@ CC      := gcc
 endif
 BUILD   ?= build
 V       ?= 0
+VERSION := 0.1.0
 PREFIX  ?= /usr/local
 DESTDIR ?=
 PY      := /usr/bin/python3
@@ -33,7 +34,7 @@ endif
 ifneq ($(SAN),1)
 OPT  += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 endif
-CFLAGS += -std=gnu11 -fPIE $(OPT) $(WARN) -D_GNU_SOURCE -I. -I$(BUILD)/gen $(PKG_CFLAGS)
+CFLAGS += -std=gnu11 -fPIE $(OPT) $(WARN) -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen $(PKG_CFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 ifeq ($(V),0)

@@ -449,7 +449,8 @@ static void check_overlaps(struct parse *p)
 	const struct placed_prefix *outer = NULL;
 	char inner_text[PREFIX_STRLEN], outer_text[PREFIX_STRLEN];
 
-	qsort(p->prefixes, p->n_prefixes, sizeof(*p->prefixes), placed_cmp);
+	if (p->n_prefixes) /* qsort may not be given NULL */
+		qsort(p->prefixes, p->n_prefixes, sizeof(*p->prefixes), placed_cmp);
 	for (size_t i = 0; i < p->n_prefixes; i++) {
 		const struct placed_prefix *x = &p->prefixes[i];
 		if (!outer || !prefix_contains(&outer->prefix, &x->prefix)) {

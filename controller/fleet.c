@@ -305,7 +305,8 @@ static void on_report(struct session *s, const struct msg *m)
 	n->report_at = mono_now();
 	n->bgp_ok = r->bgp_ok;
 	n->applied_seq = r->applied_seq;
-	meter_feed(n->meter, s->fleet->c->model.cl, (size_t)s->node, r, n);
+	if (meter_feed(n->meter, s->fleet->c->model.cl, (size_t)s->node, r, n))
+		n->measured = true;
 	take_services(s, r);
 	take_routes(s, r->routes, r->n_routes);
 }
@@ -363,6 +364,7 @@ static void welcome(struct session *s, const struct msg_hello *h)
 	memcpy(s->allow, h->prefixes, h->n_prefixes * sizeof(*s->allow));
 	s->n_allow = h->n_prefixes;
 	n->connected = true;
+	n->measured = false;
 	n->connected_at = mono_now();
 	snprintf(n->addr, sizeof(n->addr), "%s", link_addr(s->link));
 	snprintf(n->version, sizeof(n->version), "%s", h->version);

@@ -43,6 +43,8 @@ struct node_live {
 	double util;         /* hottest resource, load / capacity */
 	double util_slow;    /* averaged since the weights last changed, over 10 rounds at most */
 	unsigned slow_rounds;
+	bool measured;       /* rates are known since the agent connected */
+	bool was_usable;     /* in the last round, to the balancer */
 	bool dropping;
 	int weight;          /* 1..100 as ordered or adopted; 0: not known yet */
 	struct drain drain;

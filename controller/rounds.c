@@ -10,12 +10,14 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define SAVE_EVERY     30    /* rounds between saves of the learned state */
-#define BALANCE_ROUNDS 10    /* averaged by the balancer */
-#define BALANCE_HOT    0.90  /* a node above this needs help now ... */
-#define BALANCE_JUMP   1.25  /* ... when it is this far above its average: no waiting for the average */
-#define BALANCE_HOT_MS 3000  /* what a change of weights takes to show in the reports */
-#define BALANCE_MS     10000
+#define SAVE_EVERY	  30   /* rounds between saves of the learned state */
+#define BALANCE_ROUNDS	  10   /* averaged by the balancer */
+#define BALANCE_FROM	  0.45 /* below this nobody is in danger: evenness is not worth broken connections */
+#define BALANCE_HOT	  0.90 /* a node above this needs help now ... */
+#define BALANCE_JUMP	  1.25 /* ... when it is this far above its average: no waiting for the average */
+#define BALANCE_SETTLE_MS 2500 /* what a change of weights takes to show in the reports */
+#define BALANCE_HOT_MS	  4500
+#define BALANCE_MS	  10000
 
 struct rounds {
 	struct controller *c;
@@ -26,13 +28,13 @@ struct rounds {
 	struct plan plan;
 	struct rounds_view view;
 	mono_t last, tilt_until;
-	mono_t *weights_at; /* per site: last change */
+	mono_t *weights_at;   /* per site: last change */
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
 	struct {
 		bool on;
 		char why[TEXT_LEN];
-	} *wishes; /* node * n_shards + shard: asked for a permit */
+	} * wishes; /* node * n_shards + shard: asked for a permit */
 };
 
 static const struct cluster *doc(const struct rounds *r)
@@ -58,11 +60,11 @@ static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const
 	grade_key(cl, site, shard, key, sizeof(key));
 	struct store_op op = { key, cl->grades.g[to].name };
 	int err = events_emit(r->c->events, &op, 1, "decision", "info",
-			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "site", cl->sites[site].name, "shard",
-					cl->shards[shard].name, "from", from, "to", cl->grades.g[to].name, "kind", kind,
-					"why", why),
-			      "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
-			      cl->grades.g[to].name, kind, why);
+			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "site", cl->sites[site].name,
+					"shard", cl->shards[shard].name, "from", from, "to",
+					cl->grades.g[to].name, "kind", kind, "why", why),
+			      "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name,
+			      from, cl->grades.g[to].name, kind, why);
 	/* steering goes on from memory without a store, but nothing new is weakened then */
 	if (err < 0 && cl->grades.g[to].strength > cl->grades.g[cell->wanted].strength)
 		return;
@@ -85,7 +87,8 @@ static void order_new_cells(struct rounds *r)
 			if (cell->ordered)
 				continue;
 			if (cell->announced)
-				order(r, i, k, cell->grade, "adopt", "announced already: taken over as it is");
+				order(r, i, k, cell->grade, "adopt",
+				      "announced already: taken over as it is");
 			else
 				order(r, i, k, cell->base, "start", "healthy and not announced yet");
 		}
@@ -104,8 +107,8 @@ static void act_on_plan(struct rounds *r)
 	if (guard_check(r->guard, &doc(r)->policy, &r->snap, r->plan.moves, r->plan.n_moves, ACTOR_ENGINE,
 			&verdict) < 0) {
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
-			    json_pack("{s:s}", "guard", guard_str(verdict.id)), "the guard holds a plan back (%s): %s",
-			    guard_str(verdict.id), verdict.why);
+			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
+			    "the guard holds a plan back (%s): %s", guard_str(verdict.id), verdict.why);
 		return;
 	}
 	guard_commit(r->guard, &r->snap, r->plan.moves, r->plan.n_moves);
@@ -148,32 +151,54 @@ static void set_weights(struct rounds *r, size_t site, const int *weights)
 		n->slow_rounds = 0;
 	}
 	r->weights_at[site] = mono_now();
-	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name), "weights at %s: %s",
-		    cs->name, text);
+	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name),
+		    "weights at %s: %s", cs->name, text);
+}
+
+/* What each node brings; false while it is too early or too calm to touch the weights. */
+static bool look_at_site(struct rounds *r, size_t site, struct balance_node *b)
+{
+	struct model *m = &r->c->model;
+	const struct cl_site *cs = &m->cl->sites[site];
+	mono_t now = mono_now();
+	bool hot = false, busy = false, joined = false, known = true;
+	int64_t since_ms =
+		mono_is_set(r->weights_at[site]) ? mono_diff_ms(r->weights_at[site], now) : BALANCE_MS;
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		struct node_live *n = &m->nodes[cs->nodes[i]];
+		/* until it has reported, its weight is whatever it was before we started */
+		if (n->weight == 0 && n->measured)
+			n->weight = 100;
+		b[i].usable = in_service(m, cs->nodes[i], now);
+		memcpy(b[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(b[i].cap));
+		b[i].weight = n->weight;
+		joined |= b[i].usable != n->was_usable;
+		n->was_usable = b[i].usable;
+		if (!b[i].usable)
+			continue;
+		/* what is measured while flows still move belongs to neither set of weights */
+		if (since_ms < BALANCE_SETTLE_MS)
+			n->slow_rounds = 0;
+		b[i].util = balance_util(n);
+		known &= n->measured;
+		busy |= b[i].util > BALANCE_FROM;
+		hot |= b[i].util > BALANCE_HOT;
+	}
+	if (joined || !known) { /* averages from before say nothing about the present set */
+		r->weights_at[site] = now;
+		return false;
+	}
+	return busy && since_ms >= (hot ? BALANCE_HOT_MS : BALANCE_MS);
 }
 
 static void balance_site(struct rounds *r, size_t site)
 {
-	struct model *m = &r->c->model;
-	const struct cl_site *cs = &m->cl->sites[site];
-	auto_free struct balance_node *b = xcalloc(cs->n_nodes, sizeof(*b));
-	auto_free int *weights = xcalloc(cs->n_nodes, sizeof(*weights));
-	mono_t now = mono_now();
-	bool urgent = false;
+	size_t n = doc(r)->sites[site].n_nodes;
+	auto_free struct balance_node *b = xcalloc(n, sizeof(*b));
+	auto_free int *weights = xcalloc(n, sizeof(*weights));
 
-	for (size_t i = 0; i < cs->n_nodes; i++) {
-		struct node_live *n = &m->nodes[cs->nodes[i]];
-		if (n->weight == 0)
-			n->weight = 100;
-		b[i].usable = in_service(m, cs->nodes[i], now);
-		memcpy(b[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(b[i].cap));
-		b[i].util = balance_util(n);
-		b[i].weight = n->weight;
-		urgent |= b[i].usable && b[i].util > BALANCE_HOT;
-	}
-	bool settled = !mono_is_set(r->weights_at[site]) ||
-		       mono_diff_ms(r->weights_at[site], now) >= (urgent ? BALANCE_HOT_MS : BALANCE_MS);
-	if (cs->n_nodes > 1 && settled && balance_weights(b, cs->n_nodes, weights))
+	if (look_at_site(r, site, b) && n > 1 && balance_weights(b, n, weights))
 		set_weights(r, site, weights);
 }
 
@@ -267,7 +292,8 @@ static void on_ask(struct controller *c, size_t node, size_t shard, const char *
 			events_emit(c->events, NULL, 0, "permit.asked", "warning",
 				    json_pack("{s:s, s:s}", "node", cl->nodes[node].name, "shard",
 					      cl->shards[shard].name),
-				    "%s asks to withdraw %s: %s", cl->nodes[node].name, cl->shards[shard].name, reason);
+				    "%s asks to withdraw %s: %s", cl->nodes[node].name,
+				    cl->shards[shard].name, reason);
 		r->wishes[i].on = true;
 		snprintf(r->wishes[i].why, sizeof(r->wishes[i].why), "%s", reason);
 	}
@@ -289,7 +315,8 @@ static void alert_waiting(struct rounds *r)
 				events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 					    json_pack("{s:s, s:s}", "node", cl->nodes[i].name, "shard",
 						      cl->shards[k].name),
-					    "the guard keeps %s announced at %s though its service is down: withdrawing "
+					    "the guard keeps %s announced at %s though its service is down: "
+					    "withdrawing "
 					    "it would leave fewer than %u healthy sites",
 					    cl->shards[k].name, cl->nodes[i].name,
 					    cl->services[cl->shards[k].service].min_sites);
@@ -320,8 +347,8 @@ static void say_plan(struct rounds *r)
 		return;
 	bool bad = s == PLAN_HOLD || s == PLAN_CONTAIN || s == PLAN_ABSORB;
 	events_emit(r->c->events, NULL, 0, "plan", bad ? "alert" : "info",
-		    json_pack("{s:s, s:s}", "from", plan_state_str(r->said), "to", plan_state_str(s)), "%s: %s",
-		    plan_state_str(s), r->plan.why);
+		    json_pack("{s:s, s:s}", "from", plan_state_str(r->said), "to", plan_state_str(s)),
+		    "%s: %s", plan_state_str(s), r->plan.why);
 	r->said = s;
 }
 
@@ -331,10 +358,12 @@ static void expire_drains(struct rounds *r)
 	int64_t now = wall_now_ms();
 
 	for (size_t i = 0; i < m->cl->n_sites; i++)
-		if (m->sites[i].drain.on && m->sites[i].drain.expires_wall_ms && now > m->sites[i].drain.expires_wall_ms)
+		if (m->sites[i].drain.on && m->sites[i].drain.expires_wall_ms &&
+		    now > m->sites[i].drain.expires_wall_ms)
 			control_undrain(r->c, "expiry", DRAIN_SITE, m->cl->sites[i].name);
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		if (m->nodes[i].drain.on && m->nodes[i].drain.expires_wall_ms && now > m->nodes[i].drain.expires_wall_ms)
+		if (m->nodes[i].drain.on && m->nodes[i].drain.expires_wall_ms &&
+		    now > m->nodes[i].drain.expires_wall_ms)
 			control_undrain(r->c, "expiry", DRAIN_NODE, m->cl->nodes[i].name);
 }
 
@@ -362,6 +391,11 @@ static void follow_base(struct rounds *r)
 			if (cell->base == base)
 				continue;
 			cell->base = base;
+			/* what is weaker already stays so, what was never announced is not announced by a
+			 * drain */
+			if (base && m->cl->grades.g[cell->ordered ? cell->wanted : cell->grade].strength >=
+					    m->cl->grades.g[base].strength)
+				continue;
 			order(r, i, k, base, "operator", base ? m->sites[i].drain.reason : "drain ended");
 		}
 }
@@ -373,7 +407,8 @@ static void save(struct rounds *r)
 
 	engine_save(r->engine, &engine);
 	guard_save(r->guard, &guard);
-	struct store_op ops[] = { { "engine", engine.data ? engine.data : "" }, { "guard", guard.data ? guard.data : "" } };
+	struct store_op ops[] = { { "engine", engine.data ? engine.data : "" },
+				  { "guard", guard.data ? guard.data : "" } };
 	if (store_write(r->c->store, ops, ARRAY_LEN(ops), NULL) < 0)
 		log_warn("learned state not saved: %s", store_why(r->c->store));
 }
@@ -436,7 +471,8 @@ const struct rounds_view *rounds_view(const struct rounds *r)
 	return r && r->view.plan ? &r->view : NULL;
 }
 
-int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n, struct guard_verdict *ret_verdict)
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
+			  struct guard_verdict *ret_verdict)
 {
 	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
 	return guard_check(r->guard, &doc(r)->policy, &r->snap, moves, n, ACTOR_OPERATOR, ret_verdict);
@@ -462,7 +498,8 @@ static void load(struct rounds *r)
 	auto_free char *engine = NULL;
 	auto_free char *guard = NULL;
 
-	if (store_get(r->c->store, "engine", &engine) == 0 && engine_load(r->engine, engine, strlen(engine)) < 0)
+	if (store_get(r->c->store, "engine", &engine) == 0 &&
+	    engine_load(r->engine, engine, strlen(engine)) < 0)
 		log_warn("the stored model could not be read: learning starts anew");
 	if (store_get(r->c->store, "guard", &guard) == 0 && guard_load(r->guard, guard, strlen(guard)) < 0)
 		log_warn("the stored ledger could not be read: it starts anew");

@@ -19,7 +19,7 @@ struct response health_ready(struct api *a, const struct request *req)
 
 	(void)req;
 	if (!v)
-		return problem(503, "The first round has not ended yet.");
+		return problem(503, "No round has ended since the start or the last change.");
 	int64_t age_ms = mono_diff_ms(v->at, mono_now());
 	if (age_ms > READY_ROUND_MS)
 		return problem(503, "The last round was %lld ms ago; one is due every %d ms.",

@@ -23,7 +23,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/mono.h"
 
-#define SWEEP_MS       1000
+#define SWEEP_MS       250
 #define CONN_MEMORY    (32 * 1024) /* MHD's pool per connection: also bounds the headers */
 #define PEM_MAX	       (256 * 1024)
 #define STREAM_BLOCK   4096
@@ -65,6 +65,7 @@ struct http {
 	uv_timer_t timer, sweep;
 	int handles; /* not closed yet */
 	bool woken;  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
+	unsigned deadline_ms;
 	struct conn *conns;
 	struct stream *streams;
 	char log[TEXT_LEN]; /* the last thing MHD complained about */
@@ -121,7 +122,7 @@ static void on_sweep(uv_timer_t *t)
 			MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info)
 			shutdown(info->connect_fd, SHUT_RDWR);
-		c->deadline = mono_add_ms(now, HTTP_DEADLINE_MS);
+		c->deadline = mono_add_ms(now, h->deadline_ms);
 	}
 }
 
@@ -136,7 +137,7 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		c = xcalloc(1, sizeof(*c));
 		c->mhd = mhd;
-		c->deadline = mono_add_ms(mono_now(), HTTP_DEADLINE_MS);
+		c->deadline = mono_add_ms(mono_now(), h->deadline_ms);
 		c->next = h->conns;
 		if (c->next)
 			c->next->prev = c;
@@ -164,12 +165,12 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **ctx,
 {
 	struct exchange *x = *ctx;
 	struct conn *c = conn_of(mhd);
+	struct http *h = arg;
 
-	(void)arg;
 	(void)code;
 	if (c) {
 		c->streaming = false;
-		c->deadline = mono_add_ms(mono_now(), HTTP_DEADLINE_MS);
+		c->deadline = mono_add_ms(mono_now(), h->deadline_ms);
 	}
 	if (!x)
 		return;
@@ -466,10 +467,11 @@ static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_wh
 		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_MEM_CERT, cert.data, MHD_OPTION_HTTPS_MEM_KEY,
 		key.data, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, h, MHD_OPTION_END);
+		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+		MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	close(fd);
@@ -486,6 +488,7 @@ int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops 
 	h->loop = loop;
 	h->ops = ops;
 	h->arg = arg;
+	h->deadline_ms = cfg->deadline_ms ? cfg->deadline_ms : HTTP_DEADLINE_MS;
 	int r = start_daemon(h, cfg, ret_why);
 	if (r != 0) {
 		free(h);

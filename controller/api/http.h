@@ -72,7 +72,8 @@ struct http_ops {
 
 struct http_cfg {
 	const struct sockaddr *listen;
-	const char *cert, *key; /* PEM files */
+	const char *cert, *key;	      /* PEM files */
+	unsigned idle_s, deadline_ms; /* 0: HTTP_IDLE_S, HTTP_DEADLINE_MS */
 };
 struct http;
 int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops *ops, void *arg,

@@ -52,7 +52,7 @@ struct response res_plan_get(struct api *a, const struct request *req)
 	if (!v || !v->plan || !v->snapshot)
 		return view_reply(200,
 				  json_pack("{s:n, s:s, s:n, s:s, s:b, s:[], s:[], s:[], s:n, s:n, s:i}",
-					    "state", "why", "The first round has not ended yet.", "age_ms",
+					    "state", "why", "No round has ended since the start or the last change.", "age_ms",
 					    "mode", steer_mode_str(a->c->model.mode), "tilt", false, "moves",
 					    "refused", "forecast", "gap_pct", "coverage_pct", "round", 0));
 	const struct plan *p = v->plan;

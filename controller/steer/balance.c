@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Weights inside a site. Stateless: the weight a node has now is the memory.
  *
- * A node's fair weight is its share of capacity, times a correction c. Measured utilisation moves c by the
- * square root of (site mean / node), which converges without overshoot under weighted ECMP; the correction
+ * A node's fair weight is its share of capacity, times a correction c. Measured utilisation moves c by
+ * (site mean / node), or by its square root when the difference may be noise, which converges without
+ * overshoot under weighted ECMP; the correction
  * counts in full only when the site is busy (an idle site's ratios are noise) and is clamped, so that a node
  * that claims to be idle attracts at most CORR_MAX times its capacity share. A dead band keeps noise from
  * becoming UPDATEs. */
@@ -14,6 +15,7 @@
 
 #define CORR_MIN  0.125
 #define CORR_MAX  1.5
+#define STEP_FULL 1.25 /* a difference beyond this is not noise: corrected in one step */
 #define UTIL_IDLE 0.05 /* below: capacity only */
 #define UTIL_BUSY 0.30 /* above: correction in full */
 #define HOT_BAND  0.08 /* a node this much above the mean is worth UPDATEs ... */
@@ -97,7 +99,8 @@ static void correct(const struct balance_node *nodes, size_t n, double mean, dou
 			continue;
 		double cap = share[i], have = clamp(nodes[i].weight, 1, 100) / wsum;
 		double u = clamp(nodes[i].util, mean / 16, 100);
-		double step = u > 0 ? sqrt(mean / u) : 1;
+		double off = u > 0 ? mean / u : 1;
+		double step = off < 1 / STEP_FULL || off > STEP_FULL ? off : sqrt(off);
 
 		share[i] = cap * pow(clamp(have / cap * step, CORR_MIN, CORR_MAX), trust);
 	}

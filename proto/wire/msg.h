@@ -108,7 +108,7 @@ struct shard_intent {
 	char communities[MAX_COMMUNITIES][NAME_LEN]; /* "64500:80" or large "64500:1:2" */
 	size_t n_communities;
 	bool withdrawn;
-	uint32_t weight; /* 1..100 */
+	uint32_t weight; /* 1..100; 0 only when withdrawn */
 	uint32_t permit_ms, expires_ms;
 };
 

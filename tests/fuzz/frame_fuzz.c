@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Frames cut into pieces by the input itself: byte 0 seeds the piece sizes, the rest is the stream. The
  * frames seen must be those that a plain walk over the whole stream finds, and no more than one frame may be
- * held. */
+ * held.
+ * links: proto/wire/frame.c proto/base/mem.c proto/base/err.c
+ */
 #include <string.h>
 
 #include "proto/base/err.h"

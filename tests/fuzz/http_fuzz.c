@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The head of an HTTP reply: cutting the input into pieces (byte 0 seeds their sizes) must not change what is
- * found, a status found is in range, and nothing is read past the limit. */
+ * found, a status found is in range, and nothing is read past the limit.
+ * links: agent/check/reply.c proto/base/mem.c
+ */
 #include <stdlib.h>
 
 #include "agent/check/reply.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Any bytes either are refused with a reason, or become a message that packs, and whose packing unpacks and
- * packs to the same bytes again. */
+ * packs to the same bytes again.
+ * links: proto/wire/msg.c proto/base/addr.c proto/base/err.c proto/base/mem.c build/gen/sluice.pb-c.c
+ */
 #include <string.h>
 
 #include "proto/wire/msg.h"

@@ -11,6 +11,7 @@
 
 #include "controller/cluster.h"
 #include "proto/base/err.h"
+#include "tests/fuzz/fuzz.h"
 
 #define NODE(n) "{\"name\":\"" n "\",\"capacity\":{\"bps\":20000000}}"
 #define SITES                                                                                                \
@@ -331,6 +332,12 @@ static void test_limits(void **state)
 	}
 }
 
+static void test_corpus(void **state)
+{
+	(void)state;
+	assert_in_range(fuzz_replay("tests/fuzz/corpus/cluster"), 11, 10000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,7 +345,7 @@ int main(void)
 		cmocka_unit_test(test_policy),	    cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_etag),	    cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_error_limit),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limits),	    cmocka_unit_test(test_corpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,6 @@
 #include "proto/wire/link.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include "proto/base/mono.h"
 #include "proto/wire/frame.h"
 #include "tests/unit/certs.h"
+#include "tests/unit/raw.h"
 
 #define DEADLINE_MS 20000
 
@@ -167,80 +166,13 @@ static void both_up(struct fix *f)
 	wait_for(f, f->a.ups && f->b.ups);
 }
 
-/* ---- a peer that can break the rules ---- */
-
-struct raw {
-	int fd;
-	struct tls *tls;
-	bool up, eof, deaf, stays; /* stays: does not answer a FIN with its own */
-	struct buf plain;
-	int read_err;
-};
-
-static void raw_init(struct raw *r, struct fix *f, struct tls_creds *creds)
-{
-	memset(r, 0, sizeof(*r));
-	r->fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(r->fd, (struct sockaddr *)&f->at, sizeof(struct sockaddr_in)), 0);
-	fcntl(r->fd, F_SETFL, O_NONBLOCK);
-	setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	if (creds)
-		r->tls = tls_new(creds, false, PKI_ROLE_CONTROLLER);
-}
-
-static void raw_done(struct raw *r)
-{
-	if (r->fd >= 0)
-		close(r->fd);
-	tls_free(r->tls);
-	buf_done(&r->plain);
-}
-
-static void raw_write(struct raw *r)
-{
-	struct buf *out = tls_out(r->tls);
-	ssize_t n = out->len ? write(r->fd, out->data, out->len) : 0;
-
-	if (n > 0)
-		buf_drop(out, (size_t)n);
-}
-
-/* One non-blocking turn. Always true, to fit into wait_for. */
-static bool raw_pump(struct raw *r)
-{
-	char data[65536];
-	ssize_t n = r->deaf ? -1 : read(r->fd, data, sizeof(data));
-
-	if (n == 0 && !r->eof) {
-		r->eof = true;
-		if (!r->stays)
-			shutdown(r->fd, SHUT_WR);
-	}
-	if (!r->tls)
-		return true;
-	if (n > 0)
-		assert_int_equal(tls_feed(r->tls, data, (size_t)n), 0);
-	if (!r->up)
-		r->up = tls_handshake(r->tls) == 1;
-	if (r->up && !r->read_err) {
-		int got = tls_read(r->tls, &r->plain);
-		r->read_err = got < 0 ? got : 0;
-	}
-	raw_write(r);
-	return true;
-}
+/* ---- with a raw peer ---- */
 
 static void raw_up(struct raw *r, struct fix *f)
 {
 	fix_init(f, shared.controller);
-	raw_init(r, f, shared.node);
+	raw_init(r, &f->at, shared.node);
 	wait_for(f, raw_pump(r) && r->up && f->b.ups);
-}
-
-static void raw_send(struct raw *r, const void *data, size_t len)
-{
-	assert_int_equal(tls_write(r->tls, data, len), 0);
-	raw_write(r);
 }
 
 static void raw_expect(struct fix *f, struct raw *r, int err, const char *says)
@@ -460,7 +392,7 @@ static void test_not_tls(void **state)
 
 	(void)state;
 	fix_init(&f, shared.controller);
-	raw_init(&r, &f, NULL);
+	raw_init(&r, &f.at, NULL);
 	assert_int_equal(write(r.fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27), 27);
 	raw_expect(&f, &r, ERR_TLS, "right port");
 }
@@ -472,7 +404,7 @@ static void test_handshake_timeout(void **state)
 
 	(void)state;
 	fix_init(&f, shared.controller);
-	raw_init(&r, &f, NULL);
+	raw_init(&r, &f.at, NULL);
 	wait_for(&f, f.b.l);
 	link_set_timeouts(f.b.l, 30, 0);
 	raw_expect(&f, &r, ERR_TIMEOUT, "no TLS session after 30 ms");

@@ -9,5 +9,5 @@ msg_src   := proto/wire/msg.c tests/fuzz/msg_fuzz.c tests/fuzz/replay.c $(wire_b
 msg_obj   := $(gen_o)
 tls_src   := $(wire_pki)
 pki_src   := $(wire_pki)
-link_src  := proto/wire/link.c proto/wire/frame.c proto/wire/msg.c $(wire_pki)
+link_src  := proto/wire/link.c proto/wire/frame.c proto/wire/msg.c tests/unit/raw.c $(wire_pki)
 link_obj  := $(gen_o)
