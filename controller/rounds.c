@@ -119,14 +119,13 @@ static void act_on_plan(struct rounds *r)
 	}
 }
 
-/* What the balancer sees of a node. A second's utilisation is noise of 10-20 %, and each new set of weights
- * breaks the connections it moves: small differences count by their average, a node in need at once. */
-static double balance_util(struct node_live *n)
+/* A second's utilisation is noise of 10-20 %, and each new set of weights breaks the connections it moves:
+ * small differences count by their average, a node in need at once. */
+static bool average_util(struct node_live *n)
 {
 	n->slow_rounds += n->slow_rounds < BALANCE_ROUNDS;
 	n->util_slow += (n->util - n->util_slow) / n->slow_rounds;
-	bool in_need = n->util > BALANCE_HOT && n->util > n->util_slow * BALANCE_JUMP;
-	return in_need ? n->util : n->util_slow;
+	return n->util > BALANCE_HOT && n->util > n->util_slow * BALANCE_JUMP;
 }
 
 static bool in_service(const struct model *m, size_t node, mono_t now)
@@ -136,7 +135,7 @@ static bool in_service(const struct model *m, size_t node, mono_t now)
 	return observe_node_fresh(m, node, now) && n->bgp_ok && n->service_up && !n->drain.on;
 }
 
-static void set_weights(struct rounds *r, size_t site, const int *weights)
+static void set_weights(struct rounds *r, size_t site, const struct balance_node *b, const int *weights)
 {
 	struct model *m = &r->c->model;
 	const struct cl_site *cs = &m->cl->sites[site];
@@ -146,7 +145,7 @@ static void set_weights(struct rounds *r, size_t site, const int *weights)
 		struct node_live *n = &m->nodes[cs->nodes[i]];
 		size_t len = strlen(text);
 		snprintf(text + len, sizeof(text) - len, "%s%s %d->%d (util %.2f)", i ? ", " : "",
-			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], n->util_slow);
+			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], b[i].util);
 		n->weight = weights[i];
 		n->slow_rounds = 0;
 	}
@@ -161,7 +160,7 @@ static bool look_at_site(struct rounds *r, size_t site, struct balance_node *b)
 	struct model *m = &r->c->model;
 	const struct cl_site *cs = &m->cl->sites[site];
 	mono_t now = mono_now();
-	bool hot = false, busy = false, joined = false, known = true;
+	bool hot = false, busy = false, joined = false, known = true, need = false;
 	int64_t since_ms =
 		mono_is_set(r->weights_at[site]) ? mono_diff_ms(r->weights_at[site], now) : BALANCE_MS;
 
@@ -180,10 +179,14 @@ static bool look_at_site(struct rounds *r, size_t site, struct balance_node *b)
 		/* what is measured while flows still move belongs to neither set of weights */
 		if (since_ms < BALANCE_SETTLE_MS)
 			n->slow_rounds = 0;
-		b[i].util = balance_util(n);
+		need |= average_util(n);
 		known &= n->measured;
-		busy |= b[i].util > BALANCE_FROM;
-		hot |= b[i].util > BALANCE_HOT;
+	}
+	for (size_t i = 0; i < cs->n_nodes; i++) { /* all of the same time, or they cannot be compared */
+		const struct node_live *n = &m->nodes[cs->nodes[i]];
+		b[i].util = need ? n->util : n->util_slow;
+		busy |= b[i].usable && b[i].util > BALANCE_FROM;
+		hot |= b[i].usable && b[i].util > BALANCE_HOT;
 	}
 	if (joined || !known) { /* averages from before say nothing about the present set */
 		r->weights_at[site] = now;
@@ -199,7 +202,7 @@ static void balance_site(struct rounds *r, size_t site)
 	auto_free int *weights = xcalloc(n, sizeof(*weights));
 
 	if (look_at_site(r, site, b) && n > 1 && balance_weights(b, n, weights))
-		set_weights(r, site, weights);
+		set_weights(r, site, b, weights);
 }
 
 /* -- permits ----------------------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@
 #include "proto/base/mono.h"
 
 #define SWEEP_MS       250
+#define SPIN_US	       2000
+#define PAUSE_MAX_MS   20
 #define CONN_MEMORY    (32 * 1024) /* MHD's pool per connection: also bounds the headers */
 #define PEM_MAX	       (256 * 1024)
 #define STREAM_BLOCK   4096
@@ -63,8 +65,10 @@ struct http {
 	void *arg;
 	uv_poll_t poll;
 	uv_timer_t timer, sweep;
-	int handles; /* not closed yet */
-	bool woken;  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
+	uv_idle_t again;
+	int handles;	  /* not closed yet */
+	bool woken;	  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
+	int64_t spent_us; /* in MHD since its descriptor last had news */
 	unsigned deadline_ms;
 	struct conn *conns;
 	struct stream *streams;
@@ -82,16 +86,35 @@ const char *request_query(const struct request *req, const char *key)
 /* -- loop --------------------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *t);
+static void on_again(uv_idle_t *i);
+
+/* MHD wants to run again at once. Usually it has more to send. But 0.9.75 also says so for as long as a TLS
+ * handshake is under way and its bytes are not there, and would spin. So: at once while that is cheap, then
+ * with pauses that keep MHD at a fifth of the time at most. */
+static void run_again(struct http *h, int64_t last_us)
+{
+	if (h->spent_us < SPIN_US) {
+		uv_timer_stop(&h->timer);
+		uv_idle_start(&h->again, on_again);
+		return;
+	}
+	int64_t pause_ms = 1 + 4 * last_us / 1000;
+	uv_timer_start(&h->timer, on_timer, (uint64_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS), 0);
+}
 
 static void run(struct http *h)
 {
-	MHD_UNSIGNED_LONG_LONG ms;
+	MHD_UNSIGNED_LONG_LONG ms = 0;
+	mono_t before = mono_now();
 
+	uv_idle_stop(&h->again);
 	h->woken = false;
 	MHD_run(h->daemon);
-	if (h->woken)
-		uv_timer_start(&h->timer, on_timer, 0, 0);
-	else if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
+	int64_t us = mono_now().us - before.us;
+	h->spent_us += us;
+	if (h->woken || (MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0))
+		run_again(h, us);
+	else if (ms)
 		uv_timer_start(&h->timer, on_timer, ms, 0);
 	else
 		uv_timer_stop(&h->timer);
@@ -102,11 +125,19 @@ static void on_timer(uv_timer_t *t)
 	run(t->data);
 }
 
+static void on_again(uv_idle_t *i)
+{
+	run(i->data);
+}
+
 static void on_poll(uv_poll_t *p, int status, int events)
 {
+	struct http *h = p->data;
+
 	(void)status;
 	(void)events;
-	run(p->data);
+	h->spent_us = 0;
+	run(h);
 }
 
 /* MHD's timeout only knows silence; a client that sends one byte now and then needs this. */
@@ -137,7 +168,8 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		c = xcalloc(1, sizeof(*c));
 		c->mhd = mhd;
-		c->deadline = mono_add_ms(mono_now(), h->deadline_ms);
+		c->deadline = mono_add_ms(mono_now(),
+					  h->deadline_ms < HTTP_FIRST_MS ? h->deadline_ms : HTTP_FIRST_MS);
 		c->next = h->conns;
 		if (c->next)
 			c->next->prev = c;
@@ -190,7 +222,8 @@ void stream_wake(struct stream *st)
 	st->suspended = false;
 	MHD_resume_connection(st->mhd);
 	st->http->woken = true;
-	uv_timer_start(&st->http->timer, on_timer, 0, 0);
+	st->http->spent_us = 0;
+	uv_idle_start(&st->http->again, on_again);
 }
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
@@ -347,7 +380,10 @@ static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const c
 			     void **ctx)
 {
 	struct exchange *x = xcalloc(1, sizeof(*x));
+	struct conn *c = conn_of(mhd);
 
+	if (c)
+		c->deadline = mono_add_ms(mono_now(), h->deadline_ms);
 	*ctx = x;
 	x->http = h;
 	x->body.max = HTTP_BODY_MAX;
@@ -467,11 +503,11 @@ static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_wh
 		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_MEM_CERT, cert.data, MHD_OPTION_HTTPS_MEM_KEY,
 		key.data, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-		MHD_OPTION_END);
+		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_PER_IP_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, h, MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	close(fd);
@@ -498,8 +534,9 @@ int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops 
 	uv_poll_init(loop, &h->poll, info->epoll_fd);
 	uv_timer_init(loop, &h->timer);
 	uv_timer_init(loop, &h->sweep);
-	h->poll.data = h->timer.data = h->sweep.data = h;
-	h->handles = 3;
+	uv_idle_init(loop, &h->again);
+	h->poll.data = h->timer.data = h->sweep.data = h->again.data = h;
+	h->handles = 4;
 	uv_poll_start(&h->poll, UV_READABLE, on_poll);
 	uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 	*ret_http = h;
@@ -521,6 +558,7 @@ void http_free(struct http *h)
 	uv_close((uv_handle_t *)&h->poll, on_closed);
 	uv_close((uv_handle_t *)&h->timer, on_closed);
 	uv_close((uv_handle_t *)&h->sweep, on_closed);
+	uv_close((uv_handle_t *)&h->again, on_closed);
 	for (struct stream *st = h->streams; st; st = st->next) {
 		st->ended = true;
 		if (st->suspended)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HTTPS as the resources see it: a request in, a response out, and streams for what never ends. http.c is the
  * only file that sees libmicrohttpd. Everything runs on the loop's thread.
- * Limits: HTTP_* below; a request must be complete, and its answer taken, within HTTP_DEADLINE_MS. */
+ * Limits: HTTP_* below. The headers of the first request must be here within HTTP_FIRST_MS of connecting;
+ * then each request must be complete, and its answer taken, within HTTP_DEADLINE_MS. Streams have no
+ * deadline. */
 #ifndef API_HTTP_H
 #define API_HTTP_H
 #include <sys/socket.h>
@@ -11,7 +13,9 @@
 
 #define HTTP_BODY_MAX	 (1024 * 1024)
 #define HTTP_CONNS_MAX	 2048
+#define HTTP_PER_IP_MAX	 1536
 #define HTTP_IDLE_S	 15
+#define HTTP_FIRST_MS	 10000
 #define HTTP_DEADLINE_MS 30000
 #define HTTP_QUERY_MAX	 16
 #define HTTP_PARAMS_MAX	 2

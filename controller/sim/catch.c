@@ -14,9 +14,9 @@
 #define CHAIN_STEPS 8
 
 struct catch_entry {
-	uint8_t *key;	/* ns grades */
+	uint8_t *key;	 /* ns grades */
 	uint16_t *lands; /* graph: per group */
-	float *rows;	/* table: [home][lands] */
+	float *rows;	 /* table: [home][lands] */
 	UT_hash_handle hh;
 };
 
@@ -73,8 +73,8 @@ static size_t grade_index(const struct grade_set *gs, const char *name)
 
 static void grades_usual(struct grade_set *gs)
 {
-	static const char *const usual[] = { "normal", "prepend1", "prepend2", "prepend3",
-					     "drain",  "withdrawn" };
+	static const char *const usual[] = { "normal",	 "prepend1", "prepend2",
+					     "prepend3", "drain",    "withdrawn" };
 
 	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
 		grade_add(gs, grade_named(usual[i], 0));
@@ -116,7 +116,8 @@ static void perturb_row(struct rng *r, double *row, size_t home, size_t n, doubl
 	if (perturb <= 0)
 		return;
 	/* the shed part as a Beta, where it goes as a Dirichlet, both around what the file says */
-	double k = 8 / perturb, a = rng_gamma(r, fmax(k * away, 0.02)), b = rng_gamma(r, fmax(k * stay, 0.02));
+	double k = 8 / perturb, a = rng_gamma(r, fmax(k * away, 0.02)),
+	       b = rng_gamma(r, fmax(k * stay, 0.02));
 	double shed = away > 0 && away < 1 && a + b > 0 ? a / (a + b) : away;
 	row[home] = 0;
 	rng_dirichlet(r, row, k / fmax(away, 1e-6), n, tmp);
@@ -189,8 +190,7 @@ struct catch *catch_table(const struct csv *csv, uint64_t seed, double perturb)
 	}
 	grades_usual(&c->grades);
 	for (size_t g = 0; g < csv->n_grades; g++)
-		grade_add(&c->grades,
-			  grade_named(csv->grade[g], homes[g] > 0 ? shed[g] / homes[g] : 0.5));
+		grade_add(&c->grades, grade_named(csv->grade[g], homes[g] > 0 ? shed[g] / homes[g] : 0.5));
 	for (size_t g = 0; g < csv->n_grades; g++)
 		map[g] = grade_index(&c->grades, csv->grade[g]);
 	fill_table(c, csv, map);

@@ -11,9 +11,10 @@
 #define CATCH_OFF 255 /* in a vector of grades: this site announces nothing */
 
 struct graph;
-struct catch {
+struct catch
+{
 	size_t ns, ng; /* sites, client groups */
-	char (*name)[STEER_NAME];
+	char(*name)[STEER_NAME];
 	struct grade_set grades;
 	uint16_t *home; /* per group */
 	double *weight; /* per group, of legitimate traffic; sums to 1 */

@@ -8,8 +8,8 @@
 
 #include "controller/steer/steer.h"
 
-#define CSV_ROWS_MAX 2000000
-#define CSV_WHY_LEN  256
+#define CSV_ROWS_MAX  2000000
+#define CSV_WHY_LEN   256
 #define CSV_SITES_MAX 500
 
 struct csv_shift {

@@ -10,12 +10,14 @@
 #include "controller/sim/rng.h"
 #include "proto/base/mem.h"
 
-#define TIER1	    10
-#define LEN_MAX	    48
-#define LINKS_SITE  12	 /* per site */
-#define HONOUR_PCT  93	 /* of neighbours honour graceful shutdown */
-#define TRIES	    10	 /* candidates looked at for one link */
-#define CONTINENTS  6
+#define TIER1	     10
+#define LEN_MAX	     48
+#define LINKS_SITE   12 /* per site */
+#define DEAF_PCT     14 /* of sites: their neighbours prefer them whatever the path says */
+#define COMPRESS_PCT 65 /* of other links: prepends beyond the first do not count */
+#define HONOUR_PCT   93 /* of neighbours honour graceful shutdown */
+#define TRIES	     10 /* candidates looked at for one link */
+#define CONTINENTS   6
 
 enum { ROUTE_NONE, ROUTE_CUSTOMER, ROUTE_PEER, ROUTE_PROVIDER };
 
@@ -25,8 +27,9 @@ struct links { /* compressed rows: of AS a the neighbours to[at[a] .. at[a + 1]]
 
 struct site_link {
 	uint32_t as;
-	bool peer, honours; /* honours: graceful shutdown */
-	uint32_t tag;	    /* decides which communities it acts on */
+	bool peer, honours;   /* honours: graceful shutdown */
+	uint8_t prepends_max; /* how many it lets count */
+	uint32_t tag;	      /* decides which communities it acts on */
 };
 
 struct as {
@@ -73,7 +76,7 @@ static double dist2(const struct graph *g, uint32_t a, float x, float y)
 }
 
 /* An AS below `limit`, rich ones more often, the nearest of some tries. */
-static uint32_t pick(struct build *b, float x, float y, uint32_t limit, uint32_t not)
+static uint32_t pick(struct build *b, float x, float y, uint32_t limit, uint32_t not )
 {
 	uint32_t best = (uint32_t)rng_below(&b->r, limit);
 	double top = INFINITY;
@@ -83,7 +86,7 @@ static uint32_t pick(struct build *b, float x, float y, uint32_t limit, uint32_t
 
 		if (b->n_c2p && rng_unit(&b->r) < 0.6)
 			a = b->c2p[rng_below(&b->r, b->n_c2p)].b;
-		if (a >= limit || a == not)
+		if (a >= limit || a == not )
 			continue;
 		/* tier-1s are everywhere */
 		double d = (a < TIER1 ? 0.15 : sqrt(dist2(b->g, a, x, y))) * (0.5 + rng_unit(&b->r));
@@ -152,6 +155,8 @@ static void link_sites(struct build *b, uint32_t transits)
 	for (size_t s = 0; s < g->sites; s++) {
 		size_t providers = 1 + rng_below(&b->r, 3), peers = 1 + rng_below(&b->r, LINKS_SITE - 4);
 
+		bool deaf = rng_below(&b->r, 100) < DEAF_PCT;
+
 		for (size_t l = 0; l < providers + peers; l++) {
 			struct site_link *k = &g->link[s][g->n_links[s]];
 			bool dup = false;
@@ -159,6 +164,7 @@ static void link_sites(struct build *b, uint32_t transits)
 			*k = (struct site_link){ .peer = l >= providers,
 						 .honours = rng_below(&b->r, 100) < HONOUR_PCT,
 						 .tag = (uint32_t)rng_u64(&b->r) };
+			k->prepends_max = deaf ? 0 : rng_below(&b->r, 100) < COMPRESS_PCT ? 1 : 16;
 			k->as = !l && rng_unit(&b->r) < 0.5
 					? (uint32_t)rng_below(&b->r, TIER1)
 					: pick(b, g->where[s][0], g->where[s][1], transits, UINT32_MAX);
@@ -326,11 +332,12 @@ static size_t announce(struct routing *r, const struct grade_set *gs, const uint
 
 			if (k->peer != peers || (!hears(k, g) && (drain || g->kind != GRADE_DRAIN)))
 				continue;
+			unsigned len = 1 + (g->prepends < k->prepends_max ? g->prepends : k->prepends_max);
 			n++;
 			if (peers)
-				take(r, k->as, ROUTE_PEER, 1 + g->prepends, (uint16_t)s);
+				take(r, k->as, ROUTE_PEER, len, (uint16_t)s);
 			else
-				offer(r, k->as, 1 + g->prepends, (uint16_t)s);
+				offer(r, k->as, len, (uint16_t)s);
 		}
 	}
 	return n;

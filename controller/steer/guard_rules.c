@@ -43,16 +43,23 @@ unsigned guard_min_sites(const struct snap_shard *k)
 	return k->min_sites == 1 ? 1 : k->min_sites < 2 ? 2 : k->min_sites;
 }
 
-static bool withdrawn(const struct snapshot *s, unsigned grade)
+/* A drain is meant to empty a place and ends in withdrawing it: not an announcement to count on. But it is
+ * one still, so withdrawing a drained place takes something away, too: I1 is asked in both readings. */
+static bool emptied(const struct snapshot *s, unsigned grade, enum grade_kind from)
 {
-	return s->grades->g[grade].kind == GRADE_WITHDRAWN;
+	return s->grades->g[grade].kind >= from;
+}
+
+static bool stays(const struct snapshot *s, size_t site, size_t shard, unsigned wanted, enum grade_kind from)
+{
+	const struct snap_cell *c = snap_cell(s, site, shard);
+
+	return s->sites[site].healthy && c->announced && !emptied(s, c->wanted, from) && !emptied(s, wanted, from);
 }
 
 bool guard_stays_announced(const struct snapshot *s, size_t site, size_t shard, unsigned wanted)
 {
-	const struct snap_cell *c = snap_cell(s, site, shard);
-
-	return s->sites[site].healthy && c->announced && !withdrawn(s, c->wanted) && !withdrawn(s, wanted);
+	return stays(s, site, shard, wanted, GRADE_DRAIN);
 }
 
 static const struct snap_cell *cell_of(const struct check *c, const struct move *m)
@@ -106,14 +113,14 @@ static bool i10_pinned(const struct check *c, char *why)
 	return false;
 }
 
-static bool i1_shard(const struct check *c, size_t k, char *why)
+static bool i1_shard(const struct check *c, size_t k, enum grade_kind from, char *why)
 {
 	unsigned need = guard_min_sites(&c->s->shards[k]), left = 0, was = 0;
 	double share = 0;
 
 	for (size_t i = 0; i < c->s->n_sites; i++) {
-		was += guard_stays_announced(c->s, i, k, snap_cell(c->s, i, k)->wanted);
-		if (!guard_stays_announced(c->s, i, k, c->after[i * c->s->n_shards + k]))
+		was += stays(c->s, i, k, snap_cell(c->s, i, k)->wanted, from);
+		if (!stays(c->s, i, k, c->after[i * c->s->n_shards + k], from))
 			continue;
 		left++;
 		share += guard_site_share(c->s, i);
@@ -132,8 +139,9 @@ static bool i1_shard(const struct check *c, size_t k, char *why)
 static bool i1_announced(const struct check *c, char *why)
 {
 	for (size_t m = 0; m < c->n; m++)
-		if (withdrawn(c->s, c->moves[m].to) && i1_shard(c, c->moves[m].shard, why))
-			return true;
+		for (enum grade_kind from = GRADE_DRAIN; from <= GRADE_WITHDRAWN; from++)
+			if (emptied(c->s, c->moves[m].to, from) && i1_shard(c, c->moves[m].shard, from, why))
+				return true;
 	return false;
 }
 

@@ -35,6 +35,7 @@ ALLOWED = V4 + V6
 # later edit of any map starts that timer again; settle() waits for it and sets FRR's default of 5 s.
 NODE_CONF = f"""\
 hostname node
+log file @DIR@/bgpd.log
 bgp route-map delay-timer 1
 route-map EXPORT permit 10
 route-map FOREIGN permit 10
@@ -226,7 +227,10 @@ class Net:
                     r.end(name, signal.SIGKILL)
         for ns in self.names:
             subprocess.run(["ip", "netns", "del", ns], stderr=subprocess.DEVNULL, check=False)
-        shutil.rmtree(self.root, ignore_errors=True)
+        if os.environ.get("KEEP"):
+            print(self.root)
+        else:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     # -- the neighbour, who is the witness --
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "controller/api/problem.h"
@@ -262,6 +263,7 @@ static void dribble_open(struct dribble *d)
 	*d = (struct dribble){ .h = curl_easy_init() };
 	curl_easy_setopt(d->h, CURLOPT_URL, url);
 	curl_easy_setopt(d->h, CURLOPT_CAINFO, t.ca);
+	curl_easy_setopt(d->h, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(d->h, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(d->h, CURLOPT_CONNECT_ONLY, 1L);
 	curl_easy_setopt(d->h, CURLOPT_PRIVATE, &d->r);
@@ -327,6 +329,55 @@ static void test_never_reads(void **state)
 	assert_int_equal(curl_easy_send(d.h, get, sizeof(get) - 1, &n), CURLE_OK);
 	assert_int_equal(n, sizeof(get) - 1);
 	UNTIL(http_connections(t.h) == 0);
+	dribble_close(&d);
+}
+
+static int64_t cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Clients that stop half-way may not keep the loop busy, nor hold it. */
+static void expect_calm(void)
+{
+	mono_t began = mono_now(), before;
+	int64_t cpu = cpu_us(), longest_ms = 0;
+
+	for (before = began; mono_diff_ms(began, before) < SHORT_MS / 2;) {
+		https_turn();
+		mono_t after = mono_now();
+		int64_t ms = mono_diff_ms(before, after);
+		longest_ms = ms > longest_ms ? ms : longest_ms;
+		before = after;
+	}
+	assert_int_equal(http_connections(t.h), 1);
+	assert_true(longest_ms < SHORT_MS / 4);
+	assert_true(cpu_us() - cpu < SHORT_MS / 4 * 1000);
+}
+
+static void test_half_a_handshake(void **state)
+{
+	auto_close int fd = raw();
+
+	(void)state;
+	assert_int_equal(send(fd, "\x16\x03\x01\x02\x00\x01", 6, MSG_NOSIGNAL), 6);
+	UNTIL(http_connections(t.h) == 1);
+	expect_calm();
+}
+
+static void test_half_an_answer(void **state)
+{
+	static const char get[] = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct dribble d;
+	size_t n;
+
+	(void)state;
+	dribble_open(&d);
+	assert_int_equal(curl_easy_send(d.h, get, sizeof(get) - 1, &n), CURLE_OK);
+	expect_calm();
 	dribble_close(&d);
 }
 
@@ -417,6 +468,8 @@ int main(void)
 		T(test_dribbled_body),
 		T(test_dribbled_refused),
 		T(test_never_reads),
+		T(test_half_a_handshake),
+		T(test_half_an_answer),
 		T(test_stream),
 		T(test_stream_at_the_end),
 		T(test_refused_start),

@@ -40,6 +40,7 @@ static CURL *client(const char *path, const char *token, struct curl_slist **hea
 
 	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_CAINFO, https.ca);
+	curl_easy_setopt(h, CURLOPT_CAPATH, NULL); /* reading the system's takes 30 ms */
 	curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data);
