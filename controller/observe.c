@@ -140,7 +140,8 @@ void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_sn
 			memcpy(to->lo, c->lo, sizeof(to->lo));
 			memcpy(to->hi, c->hi, sizeof(to->hi));
 			to->grade = c->grade;
-			to->wanted = c->ordered ? c->wanted : c->grade;
+			/* a first announcement is no flap: what was never announced counts as on its way to its base */
+			to->wanted = c->ordered ? c->wanted : c->announced ? c->grade : c->base;
 			to->base = c->base;
 			to->pinned = m->sites[i].drain.on;
 			to->announced = c->announced;

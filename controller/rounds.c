@@ -214,15 +214,32 @@ static bool node_dead(const struct model *m, size_t node, size_t shard)
 	return mono_is_set(n->report_at) && n->shards[shard].announced && !n->shards[shard].service_up;
 }
 
-/* Per cell: does any of its nodes hold a permit? And may all of them have one? */
+/* A cell counts as held when its site could go dark by itself: every healthy announcer holds a permit. */
+static bool cell_held(const struct model *m, size_t site, size_t shard)
+{
+	const struct cl_site *cs = &m->cl->sites[site];
+	bool any = false;
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		const struct node_live *n = &m->nodes[cs->nodes[i]];
+		const struct node_shard *ns = &n->shards[shard];
+		if (!ns->announced || !ns->service_up || !n->bgp_ok)
+			continue;
+		if (!ns->permit)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* Per cell: is it held, and may all of its nodes have a permit? */
 static void cell_permits(struct rounds *r, bool *held, bool *grants)
 {
 	struct model *m = &r->c->model;
-	size_t shards = m->cl->n_shards;
 
-	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		for (size_t k = 0; k < shards; k++)
-			held[m->cl->nodes[i].site * shards + k] |= m->nodes[i].shards[k].permit;
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		for (size_t k = 0; k < m->cl->n_shards; k++)
+			held[i * m->cl->n_shards + k] = cell_held(m, i, k);
 	guard_permits(&m->cl->policy, &r->snap, held, grants);
 }
 
@@ -471,7 +488,7 @@ static void on_round(uv_timer_t *t)
 
 const struct rounds_view *rounds_view(const struct rounds *r)
 {
-	return r && r->view.plan ? &r->view : NULL;
+	return r && r->view.rounds ? &r->view : NULL;
 }
 
 int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,

@@ -44,5 +44,6 @@ void api_free(struct api *a)
 	http_free(a->http); /* closes the streams, which the hub still has to see */
 	hub_free(a->hub);
 	auth_free(a->auth);
+	buf_done(&a->metrics);
 	free(a);
 }

@@ -18,6 +18,8 @@ struct api {
 	struct auth *auth;
 	struct hub *hub;
 	uint64_t answers[API_CLASSES], refused; /* refused: 401 and 403 */
+	struct buf metrics;			/* the last page, for METRICS_KEEP_MS */
+	mono_t metrics_at;
 };
 
 typedef struct response res_fn(struct api *a, const struct request *req);

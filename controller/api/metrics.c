@@ -9,7 +9,8 @@
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 
-#define CELLS_MAX 50000 /* above this the (site, shard) families are left out */
+#define CELLS_MAX	50000 /* above this the (site, shard) families are left out */
+#define METRICS_KEEP_MS 500   /* everybody may ask, so asking often must be cheap */
 
 struct page {
 	struct api *a;
@@ -397,18 +398,31 @@ static void count_alert(const struct alert *al, void *arg)
 	p->alerts[al->severity]++;
 }
 
-struct response metrics_get(struct api *a, const struct request *req)
+static void write_page(struct api *a, mono_t now)
 {
-	struct page p = { .a = a, .m = &a->c->model, .v = api_rounds(a), .now = mono_now() };
+	struct page p = { .a = a, .m = &a->c->model, .v = api_rounds(a), .now = now };
 
-	(void)req;
 	alerts_each(a, p.now, count_alert, &p);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		write_family(&p, &families[i]);
+	buf_done(&a->metrics);
+	a->metrics = p.out;
+	a->metrics_at = now;
+}
+
+struct response metrics_get(struct api *a, const struct request *req)
+{
+	mono_t now = mono_now();
+
+	(void)req;
+	if (!mono_is_set(a->metrics_at) || mono_diff_ms(a->metrics_at, now) > METRICS_KEEP_MS)
+		write_page(a, now);
+	char *copy = xcalloc(1, a->metrics.len);
+	memcpy(copy, a->metrics.data, a->metrics.len);
 	return (struct response){
 		.status = 200,
 		.type = "text/plain; version=0.0.4; charset=utf-8",
-		.body = p.out.data,
-		.len = p.out.len,
+		.body = copy,
+		.len = a->metrics.len,
 	};
 }

@@ -50,11 +50,12 @@ struct response res_plan_get(struct api *a, const struct request *req)
 
 	(void)req;
 	if (!v || !v->plan || !v->snapshot)
-		return view_reply(200,
-				  json_pack("{s:n, s:s, s:n, s:s, s:b, s:[], s:[], s:[], s:n, s:n, s:i}",
-					    "state", "why", "No round has ended since the start or the last change.", "age_ms",
-					    "mode", steer_mode_str(a->c->model.mode), "tilt", false, "moves",
-					    "refused", "forecast", "gap_pct", "coverage_pct", "round", 0));
+		return view_reply(200, json_pack("{s:n, s:s, s:n, s:s, s:b, s:[], s:[], s:[], s:n, s:n, s:i}",
+						 "state", "why",
+						 "No round has ended since the start or the last change.",
+						 "age_ms", "mode", steer_mode_str(a->c->model.mode), "tilt",
+						 false, "moves", "refused", "forecast", "gap_pct",
+						 "coverage_pct", "round", 0));
 	const struct plan *p = v->plan;
 	json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "state", plan_state_str(p->state),
 			      "why", view_text(p->why), "age_ms", view_age(v->at, mono_now()), "mode",

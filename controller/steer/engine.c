@@ -92,7 +92,7 @@ static size_t count_hot(const struct round *r, size_t *ret_busy)
 static bool any_above_trigger(const struct round *r)
 {
 	for (size_t i = 0; i < r->ns; i++)
-		if (round_util(r, i, &r->load[i]) > r->p->trigger_util)
+		if (r->s->sites[r->site[i]].healthy && round_util(r, i, &r->load[i]) > r->p->trigger_util)
 			return true;
 	return false;
 }

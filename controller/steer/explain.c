@@ -79,9 +79,14 @@ void explain_move(const struct round *r, const struct move *m, const struct effe
 size_t explain_hottest(const struct round *r)
 {
 	size_t best = 0;
+	double top = -1; /* a dead site has no utilisation to speak of */
 
-	for (size_t i = 1; i < r->ns; i++)
-		if (round_util(r, i, &r->load[i]) > round_util(r, best, &r->load[best]))
+	for (size_t i = 0; i < r->ns; i++) {
+		double util = r->s->sites[r->site[i]].healthy ? round_util(r, i, &r->load[i]) : -1;
+		if (util > top) {
 			best = i;
+			top = util;
+		}
+	}
 	return best;
 }

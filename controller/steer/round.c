@@ -105,7 +105,10 @@ static void view_cells(struct round *r, const struct recall *mem)
 			r->grade[c] = cell->wanted <= last ? cell->wanted : (uint8_t)last;
 			r->seen[c] = smoothed(cell, r->mem[c]);
 			/* ordered back but not yet announced counts as announced: it is in flight */
-			r->off[c] = !site->healthy || (!cell->announced && cell->grade == cell->wanted);
+			/* what we withdrew ourselves can come back; what is not there against our will cannot */
+			bool gone = !cell->announced && cell->grade == cell->wanted &&
+				    r->s->grades->g[cell->wanted].kind != GRADE_WITHDRAWN;
+			r->off[c] = !site->healthy || gone;
 		}
 	for (size_t k = 0; k < r->nk; k++) {
 		const struct shard_mem *m = recall_shard(mem, r->s->shards[r->shard[k]].name);

@@ -19,7 +19,8 @@ from tests.lab.lab import Lab
 from tests.lab.netns import entered
 from tests.lab.procs import wait_until
 
-POLICY = dict(settle_min_ms=2000, settle_max_ms=5000, restore_hold_ms=3000, no_return_ms=3000, changes_max=200)
+POLICY = dict(settle_min_ms=2000, settle_max_ms=5000, restore_hold_ms=3000, no_return_ms=3000, changes_max=200,
+              weaken_share_max=0.40, ledger_max=2000)
 BUILD = os.environ.get("SLUICE_BUILD", "build")
 WEB_A = topo.SHARDS["web-a"]
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "controller/api/problem.h"
@@ -332,22 +332,19 @@ static void test_never_reads(void **state)
 	dribble_close(&d);
 }
 
-static int64_t cpu_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 /* Clients that stop half-way may not keep the loop busy, nor hold it. */
 static void expect_calm(void)
 {
 	mono_t began = mono_now(), before;
-	int64_t cpu = cpu_us(), longest_ms = 0;
+	int64_t longest_ms = 0;
+	int restless = 0;
 
 	for (before = began; mono_diff_ms(began, before) < SHORT_MS / 2;) {
-		https_turn();
+		uv_run(&t.loop, UV_RUN_NOWAIT);
+		if (uv_backend_timeout(&t.loop) == 0)
+			restless++;
+		else
+			poll(NULL, 0, 1);
 		mono_t after = mono_now();
 		int64_t ms = mono_diff_ms(before, after);
 		longest_ms = ms > longest_ms ? ms : longest_ms;
@@ -355,7 +352,7 @@ static void expect_calm(void)
 	}
 	assert_int_equal(http_connections(t.h), 1);
 	assert_true(longest_ms < SHORT_MS / 4);
-	assert_true(cpu_us() - cpu < SHORT_MS / 4 * 1000);
+	assert_true(restless < 5000); /* wanted to go round again at once */
 }
 
 static void test_half_a_handshake(void **state)
