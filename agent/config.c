@@ -8,13 +8,15 @@
 #include "proto/base/err.h"
 #include "proto/wire/pki.h"
 
-#define STR(key, flags, type, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 0, 4095)
+#define STR(key, flags, type, member)                                                                        \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 0, 4095)
 #define OPT CYAML_FLAG_OPTIONAL
 
 static const cyaml_schema_value_t string_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 255) };
 
 static const cyaml_schema_field_t controller_fields[] = {
-	CYAML_FIELD_SEQUENCE("endpoints", CYAML_FLAG_POINTER, struct agent_controller, endpoints, &string_value, 1, 8),
+	CYAML_FIELD_SEQUENCE("endpoints", CYAML_FLAG_POINTER, struct agent_controller, endpoints,
+			     &string_value, 1, 8),
 	STR("ca", 0, struct agent_controller, ca),
 	STR("cert", 0, struct agent_controller, cert),
 	STR("key", 0, struct agent_controller, key),
@@ -27,8 +29,8 @@ static const cyaml_schema_field_t frr_fields[] = {
 };
 
 static const cyaml_schema_field_t allow_fields[] = {
-	CYAML_FIELD_SEQUENCE("prefixes", CYAML_FLAG_POINTER, struct agent_config, allow.prefixes, &string_value, 1,
-			     MAX_PREFIXES),
+	CYAML_FIELD_SEQUENCE("prefixes", CYAML_FLAG_POINTER, struct agent_config, allow.prefixes,
+			     &string_value, 1, MAX_PREFIXES),
 	CYAML_FIELD_SEQUENCE("communities", CYAML_FLAG_POINTER | OPT, struct agent_config, allow.communities,
 			     &string_value, 0, 64),
 	CYAML_FIELD_END,
@@ -66,16 +68,20 @@ static const cyaml_schema_field_t service_fields[] = {
 	CYAML_FIELD_UINT("hold_down_ms", OPT, struct service_cfg, hold_down_ms),
 	CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t service_value = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct service_cfg,
-									service_fields) };
+static const cyaml_schema_value_t service_value = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT,
+									struct service_cfg, service_fields) };
 
 /* frr, allow and sample are parts of struct agent_config itself: their fields carry its offsets, so the
  * mapping starts at offset 0. */
-#define PART(part_key, part_flags, part_fields) \
-	{ .key = part_key, \
-	  .data_offset = 0, \
-	  .value = { .type = CYAML_MAPPING, .flags = part_flags, .data_size = sizeof(struct agent_config), \
-		     .mapping = { .fields = part_fields } } }
+#define PART(part_key, part_flags, part_fields)                                                              \
+	{                                                                                                    \
+		.key = part_key, .data_offset = 0, .value = {                                                \
+			.type = CYAML_MAPPING,                                                               \
+			.flags = part_flags,                                                                 \
+			.data_size = sizeof(struct agent_config),                                            \
+			.mapping = { .fields = part_fields }                                                 \
+		}                                                                                            \
+	}
 
 static const cyaml_schema_field_t top_fields[] = {
 	STR("node", 0, struct agent_config, node),
@@ -86,8 +92,8 @@ static const cyaml_schema_field_t top_fields[] = {
 	PART("frr", CYAML_FLAG_OPTIONAL, frr_fields),
 	PART("allow", CYAML_FLAG_DEFAULT, allow_fields),
 	PART("sample", CYAML_FLAG_OPTIONAL, sample_fields),
-	CYAML_FIELD_SEQUENCE("services", CYAML_FLAG_POINTER | OPT, struct agent_config, services, &service_value, 0,
-			     MAX_SERVICES),
+	CYAML_FIELD_SEQUENCE("services", CYAML_FLAG_POINTER | OPT, struct agent_config, services,
+			     &service_value, 0, MAX_SERVICES),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t top = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct agent_config,
@@ -139,8 +145,9 @@ static int verify_allow(struct agent_config *c, char *ret_why)
 		if (prefix_parse(text, &c->prefixes[i], &why) < 0)
 			return WHY("allow.prefixes[%u]: \"%s\": %s", i, text, why);
 		if (c->prefixes[i].len < 8)
-			return WHY("allow.prefixes[%u]: \"%s\" is wider than /8: name the service's own prefixes", i,
-				   text);
+			return WHY("allow.prefixes[%u]: \"%s\" is wider than /8: name the service's own "
+				   "prefixes",
+				   i, text);
 	}
 	return 0;
 }
@@ -161,7 +168,8 @@ static int verify_service(const struct agent_config *c, unsigned i, char *ret_wh
 	struct prefix p;
 
 	if (!pki_name_ok(s->name))
-		return WHY("services[%u].name: \"%s\" is not a name (letters, digits, '-', '_', '.')", i, s->name);
+		return WHY("services[%u].name: \"%s\" is not a name (letters, digits, '-', '_', '.')", i,
+			   s->name);
 	for (unsigned k = 0; k < i; k++)
 		if (strcmp(c->services[k].name, s->name) == 0)
 			return WHY("services[%u].name: \"%s\" is there twice", i, s->name);
@@ -189,13 +197,15 @@ static int verify(struct agent_config *c, char *ret_why)
 
 	if (!pki_name_ok(c->node))
 		return WHY("node: \"%s\" is not a name (letters, digits, '-', '_', '.')", c->node);
-	if (strcmp(c->log, "debug") && strcmp(c->log, "info") && strcmp(c->log, "warn") && strcmp(c->log, "error"))
+	if (strcmp(c->log, "debug") && strcmp(c->log, "info") && strcmp(c->log, "warn") &&
+	    strcmp(c->log, "error"))
 		return WHY("log: \"%s\" is none of debug, info, warn, error", c->log);
 	if (c->sample.interval_ms < 100 || c->sample.interval_ms > 60000)
 		return WHY("sample.interval_ms: %u is outside 100..60000", c->sample.interval_ms);
 	for (unsigned i = 0; c->controller && i < c->controller->endpoints_count; i++)
 		if (endpoint_parse(c->controller->endpoints[i], &ss, &why) < 0)
-			return WHY("controller.endpoints[%u]: \"%s\": %s", i, c->controller->endpoints[i], why);
+			return WHY("controller.endpoints[%u]: \"%s\": %s", i, c->controller->endpoints[i],
+				   why);
 	int err = verify_allow(c, ret_why);
 	for (unsigned i = 0; !err && i < c->services_count; i++)
 		err = verify_service(c, i, ret_why);
@@ -242,7 +252,8 @@ int agent_config_service_of(const struct agent_config *c, const struct prefix *p
 
 	for (unsigned i = 0; i < c->services_count; i++)
 		for (unsigned k = 0; k < c->services[i].prefixes_count; k++)
-			if (prefix_parse(c->services[i].prefixes[k], &own, NULL) == 0 && prefix_cmp(&own, p) == 0)
+			if (prefix_parse(c->services[i].prefixes[k], &own, NULL) == 0 &&
+			    prefix_cmp(&own, p) == 0)
 				return (int)i;
 	return -1;
 }

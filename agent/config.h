@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * agent.yaml: what this node is, may announce and checks. See deploy/examples/agent.yaml and agent.yaml(5). */
+ * agent.yaml: what this node is, may announce and checks. See deploy/examples/agent.yaml and agent.yaml(5).
+ */
 #ifndef AGENT_CONFIG_H
 #define AGENT_CONFIG_H
 #include "agent/service.h"

@@ -17,8 +17,8 @@
 #ifndef SLUICE_VERSION
 #define SLUICE_VERSION "dev"
 #endif
-#define TICK_MS 1000
-#define ASK_MS  1000 /* a permit is asked for again after this */
+#define TICK_MS	 1000
+#define ASK_MS	 1000 /* a permit is asked for again after this */
 #define SPEAK_MS 5000 /* health still unknown after this: speak to the controller all the same */
 
 /* One prefix of the configuration. */
@@ -110,7 +110,8 @@ static void say_change(const struct slot *s, enum fs_action to, const char *heal
 static void decide_slot(struct node *n, struct slot *s, struct route_want *wants, size_t *n_wants)
 {
 	const struct route_state *now = state_of(n, &s->prefix);
-	enum service_status health = s->service < 0 ? SERVICE_UNKNOWN : service_status(n->services[s->service]);
+	enum service_status health =
+		s->service < 0 ? SERVICE_UNKNOWN : service_status(n->services[s->service]);
 	struct fs_input in = {
 		.order = order_of(n, s),
 		.health = health,
@@ -181,8 +182,8 @@ static void on_tick(uv_timer_t *t)
 
 /* -- the parts call back ---------------------------------------------------------------------------- */
 
-static void on_service(struct service *s, enum service_status from, enum service_status to, const char *reason,
-		       void *arg)
+static void on_service(struct service *s, enum service_status from, enum service_status to,
+		       const char *reason, void *arg)
 {
 	struct node *n = arg;
 
@@ -304,8 +305,9 @@ static void on_directive(const struct msg_directive *d, void *arg)
 	char error[TEXT_LEN] = "", p[PREFIX_STRLEN];
 
 	if (d->epoch < n->epoch || (d->epoch == n->epoch && d->seq <= n->seq && n->seq)) {
-		snprintf(error, sizeof(error), "directive %lu of epoch %lu is older than %lu of epoch %lu: refused",
-			 d->seq, d->epoch, n->seq, n->epoch);
+		snprintf(error, sizeof(error),
+			 "directive %lu of epoch %lu is older than %lu of epoch %lu: refused", d->seq,
+			 d->epoch, n->seq, n->epoch);
 		log_warn("%s", error);
 		send_applied(n, error);
 		return;
@@ -319,7 +321,8 @@ static void on_directive(const struct msg_directive *d, void *arg)
 				take_intent(s, &d->shards[i]);
 				continue;
 			}
-			snprintf(error, sizeof(error), "%s is not a prefix of a service in this node's agent.yaml: refused",
+			snprintf(error, sizeof(error),
+				 "%s is not a prefix of a service in this node's agent.yaml: refused",
 				 prefix_str(&d->shards[i].prefixes[k], p));
 			log_warn("shard %s: %s", d->shards[i].shard, error);
 		}
@@ -349,7 +352,8 @@ static const struct session_ops session_callbacks = {
 	.hello = on_hello, .report = on_report, .directive = on_directive, .state = on_session
 };
 
-/* A report says up or down: the first one waits until the checks know, or a restarted agent would look dead. */
+/* A report says up or down: the first one waits until the checks know, or a restarted agent would look dead.
+ */
 static void maybe_speak(struct node *n)
 {
 	if (!n->creds || (!health_known(n) && mono_diff_ms(n->started_at, mono_now()) < SPEAK_MS))
@@ -390,7 +394,8 @@ static int check_certificate(const struct agent_config *cfg, struct tls_creds *c
 {
 	if (strcmp(tls_creds_name(creds), cfg->node) == 0)
 		return 0;
-	snprintf(ret_why, CONF_WHY_LEN, "%s is the certificate of \"%s\", but node is \"%s\": they must be the same",
+	snprintf(ret_why, CONF_WHY_LEN,
+		 "%s is the certificate of \"%s\", but node is \"%s\": they must be the same",
 		 cfg->controller->cert, tls_creds_name(creds), cfg->node);
 	return ERR_CERT;
 }
@@ -402,9 +407,10 @@ static void start_parts(struct node *n)
 
 	for (size_t i = 0; i < n->n_slots; i++)
 		vips[i] = n->slots[i].prefix;
-	n->sampler = sampler_new((const char *const *)cfg->sample.interfaces, cfg->sample.interfaces_count, vips,
-				 n->n_slots);
-	n->apply = apply_new(n->loop, cfg->frr.vty, cfg->prefixes, cfg->allow.prefixes_count, &apply_callbacks, n);
+	n->sampler = sampler_new((const char *const *)cfg->sample.interfaces, cfg->sample.interfaces_count,
+				 vips, n->n_slots);
+	n->apply = apply_new(n->loop, cfg->frr.vty, cfg->prefixes, cfg->allow.prefixes_count,
+			     &apply_callbacks, n);
 	n->services = xcalloc(cfg->services_count, sizeof(*n->services));
 	for (unsigned i = 0; i < cfg->services_count; i++)
 		n->services[i] = service_new(n->loop, &cfg->services[i], on_service, n);
@@ -417,7 +423,8 @@ int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_
 	int err = 0;
 
 	if (cfg->controller) {
-		err = tls_creds_load(cfg->controller->ca, cfg->controller->cert, cfg->controller->key, &creds, why);
+		err = tls_creds_load(cfg->controller->ca, cfg->controller->cert, cfg->controller->key, &creds,
+				     why);
 		if (err < 0) {
 			snprintf(ret_why, CONF_WHY_LEN, "%s", why);
 			return err;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A service: its checks joined by "all", plus the hold-down before it counts as up again.
  * States: UNKNOWN -> UP | DOWN; UP -> DOWN at once when a check falls; DOWN -> HELD when all checks are up;
- * HELD -> UP after hold_down_ms, doubled (at most to 8 times its length) for each fall within ten hold-downs of the last rise;
- * HELD -> DOWN. The first decision after start takes no hold-down: a restarted agent must not withdraw. */
+ * HELD -> UP after hold_down_ms, doubled (at most to 8 times its length) for each fall within ten hold-downs
+ * of the last rise; HELD -> DOWN. The first decision after start takes no hold-down: a restarted agent must
+ * not withdraw. */
 #ifndef AGENT_SERVICE_H
 #define AGENT_SERVICE_H
 #include "agent/check/check.h"

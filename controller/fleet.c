@@ -11,9 +11,9 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define REPORT_MS     1000
-#define EXPIRES_MS    3600000 /* I8: a weakening nobody renews for an hour falls back */
-#define RENEW_MS      (PERMIT_MS / 3)
+#define REPORT_MS  1000
+#define EXPIRES_MS 3600000 /* I8: a weakening nobody renews for an hour falls back */
+#define RENEW_MS   (PERMIT_MS / 3)
 
 struct session {
 	struct fleet *fleet;
@@ -60,8 +60,8 @@ static void refuse(struct session *s, int code, const char *fmt, ...)
 	va_end(ap);
 	s->refused = true;
 	events_emit(s->fleet->c->events, NULL, 0, "agent.refused", "warning",
-		    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)), "%s (%s): %s",
-		    link_peer(s->link), link_addr(s->link), m.refused.reason);
+		    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)),
+		    "%s (%s): %s", link_peer(s->link), link_addr(s->link), m.refused.reason);
 	link_send(s->link, &m);
 	link_close(s->link, m.refused.reason);
 }
@@ -107,8 +107,8 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 	if (helpers_of(m, node, shard))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
-	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted :
-											    (uint8_t)drain;
+	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted
+											: (uint8_t)drain;
 }
 
 static void fill_intent(const struct model *m, size_t node, size_t shard, struct shard_intent *in)
@@ -149,8 +149,8 @@ static void build(const struct session *s, struct msg_directive *ret_d)
 
 static bool same_shards(const struct msg_directive *a, const struct msg_directive *b)
 {
-	return a->n_shards == b->n_shards && (!a->n_shards || memcmp(a->shards, b->shards,
-								      a->n_shards * sizeof(*a->shards)) == 0);
+	return a->n_shards == b->n_shards &&
+	       (!a->n_shards || memcmp(a->shards, b->shards, a->n_shards * sizeof(*a->shards)) == 0);
 }
 
 /* Books what the agent may hold once this directive is out. */
@@ -283,8 +283,8 @@ static void take_services(struct session *s, const struct msg_report *r)
 	for (size_t i = 0; i < r->n_services; i++)
 		if (!r->services[i].up) {
 			n->service_up = false;
-			snprintf(n->service_reason, sizeof(n->service_reason), "%.60s: %.190s", r->services[i].name,
-				 r->services[i].reason);
+			snprintf(n->service_reason, sizeof(n->service_reason), "%.60s: %.190s",
+				 r->services[i].name, r->services[i].reason);
 		}
 	for (size_t k = 0; k < cl->n_shards; k++) {
 		const char *name = cl->services[cl->shards[k].service].name;
@@ -319,7 +319,8 @@ static void on_applied(struct session *s, const struct msg *m)
 		return;
 	if (m->applied.error[0] && strcmp(m->applied.error, n->applied_error) != 0)
 		events_emit(s->fleet->c->events, NULL, 0, "agent.error", "warning",
-			    json_pack("{s:s}", "node", node_name(s)), "%s: %s", node_name(s), m->applied.error);
+			    json_pack("{s:s}", "node", node_name(s)), "%s: %s", node_name(s),
+			    m->applied.error);
 	snprintf(n->applied_error, sizeof(n->applied_error), "%s", m->applied.error);
 	n->applied_seq = m->applied.seq;
 	confirm_revoked(s, m->applied.seq);
@@ -355,7 +356,9 @@ static void welcome(struct session *s, const struct msg_hello *h)
 {
 	struct controller *c = s->fleet->c;
 	struct msg m = { .kind = MSG_WELCOME,
-			 .welcome = { .major = PROTO_MAJOR, .minor = PROTO_MINOR, .epoch = c->model.epoch,
+			 .welcome = { .major = PROTO_MAJOR,
+				      .minor = PROTO_MINOR,
+				      .epoch = c->model.epoch,
 				      .report_interval_ms = REPORT_MS } };
 	struct node_live *n = live(s);
 
@@ -374,8 +377,9 @@ static void welcome(struct session *s, const struct msg_hello *h)
 		    "agent %s connected from %s", node_name(s), n->addr);
 	for (size_t k = 0; k < c->model.cl->n_shards; k++)
 		if (!whitelisted(s, &c->model.cl->shards[k]))
-			log_warn("%s may not announce shard %s: it is not in allow.prefixes of its agent.yaml",
-				 node_name(s), c->model.cl->shards[k].name);
+			log_warn(
+				"%s may not announce shard %s: it is not in allow.prefixes of its agent.yaml",
+				node_name(s), c->model.cl->shards[k].name);
 }
 
 static void on_hello(struct session *s, const struct msg *m)
@@ -385,8 +389,9 @@ static void on_hello(struct session *s, const struct msg *m)
 	ssize_t node = cluster_node(c->model.cl, link_peer(s->link));
 
 	if (h->major != PROTO_MAJOR) {
-		refuse(s, ERR_VERSION, "agent speaks protocol %u, this controller speaks %u: upgrade the older one",
-		       h->major, PROTO_MAJOR);
+		refuse(s, ERR_VERSION,
+		       "agent speaks protocol %u, this controller speaks %u: upgrade the older one", h->major,
+		       PROTO_MAJOR);
 		return;
 	}
 	if (node < 0) {
@@ -402,8 +407,8 @@ static void on_hello(struct session *s, const struct msg *m)
 		return;
 	}
 	if (h->last_epoch > c->model.epoch)
-		log_warn("%s obeyed epoch %lu, ours is %lu: it will refuse our directives", link_peer(s->link),
-			 h->last_epoch, c->model.epoch);
+		log_warn("%s obeyed epoch %lu, ours is %lu: it will refuse our directives",
+			 link_peer(s->link), h->last_epoch, c->model.epoch);
 	s->node = node;
 	welcome(s, h);
 }
@@ -414,10 +419,8 @@ static void on_msg(struct link *l, const struct msg *m, void *arg)
 		void (*fn)(struct session *, const struct msg *);
 		bool before_hello;
 	} handlers[] = {
-		[MSG_HELLO] = { on_hello, true },
-		[MSG_REPORT] = { on_report, false },
-		[MSG_APPLIED] = { on_applied, false },
-		[MSG_PERMIT_REQUEST] = { on_permit_request, false },
+		[MSG_HELLO] = { on_hello, true },      [MSG_REPORT] = { on_report, false },
+		[MSG_APPLIED] = { on_applied, false }, [MSG_PERMIT_REQUEST] = { on_permit_request, false },
 		[MSG_PING] = { on_ping, true },
 	};
 	struct session *s = arg;
@@ -426,7 +429,8 @@ static void on_msg(struct link *l, const struct msg *m, void *arg)
 	if (!s || s->refused || m->kind >= ARRAY_LEN(handlers) || !handlers[m->kind].fn)
 		return;
 	if ((s->node < 0) != handlers[m->kind].before_hello && m->kind != MSG_PING) {
-		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind), s->node < 0 ? "before" : "after");
+		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind),
+		       s->node < 0 ? "before" : "after");
 		return;
 	}
 	handlers[m->kind].fn(s, m);
@@ -467,7 +471,8 @@ static void on_down(struct link *l, int err, const char *why, void *arg)
 			    "agent %s is gone (%s): what it announces stays as it is", node_name(s), reason);
 	} else if (!s->refused) {
 		events_emit(s->fleet->c->events, NULL, 0, "agent.rejected", "warning",
-			    json_pack("{s:s}", "from", link_addr(l)), "connection from %s: %s", link_addr(l), reason);
+			    json_pack("{s:s}", "from", link_addr(l)), "connection from %s: %s", link_addr(l),
+			    reason);
 	}
 	free_session(s);
 }
@@ -505,7 +510,8 @@ void fleet_changed(struct fleet *f)
 			continue;
 		s->node = cluster_node(f->c->model.cl, link_peer(s->link));
 		if (s->node < 0)
-			refuse(s, -ENOENT, "node \"%s\" was removed from the cluster document", link_peer(s->link));
+			refuse(s, -ENOENT, "node \"%s\" was removed from the cluster document",
+			       link_peer(s->link));
 		else
 			s->sent_at = (mono_t){ 0 };
 	}
@@ -524,8 +530,8 @@ static void on_closed(uv_handle_t *h)
 	free(f);
 }
 
-int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockaddr *listen, struct fleet **ret_fleet,
-	      char *ret_why)
+int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockaddr *listen,
+	      struct fleet **ret_fleet, char *ret_why)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 	char where[80];
@@ -537,8 +543,8 @@ int fleet_new(struct controller *c, struct tls_creds *creds, const struct sockad
 	if (!err)
 		err = uv_listen((uv_stream_t *)&f->server, 512, on_connection);
 	if (err) {
-		snprintf(ret_why, TEXT_LEN, "agents.listen %s: %s", endpoint_str(listen, where, sizeof(where)),
-			 uv_strerror(err));
+		snprintf(ret_why, TEXT_LEN, "agents.listen %s: %s",
+			 endpoint_str(listen, where, sizeof(where)), uv_strerror(err));
 		uv_close((uv_handle_t *)&f->server, on_closed);
 		return err;
 	}

@@ -8,7 +8,7 @@
 #include "proto/wire/link.h"
 
 #define FLEET_SESSIONS_MAX 8192
-#define PERMIT_MS          60000
+#define PERMIT_MS	   60000
 
 struct fleet;
 /* Listens at once. ret_why: TEXT_LEN bytes. */

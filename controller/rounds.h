@@ -6,9 +6,9 @@
 #define CTRL_ROUNDS_H
 #include "controller/control.h"
 
-#define ROUND_MS       1000
-#define TILT_STALL_MS  2000 /* a round later than this is a tilt */
-#define TILT_HOLD_MS   10000
+#define ROUND_MS      1000
+#define TILT_STALL_MS 2000 /* a round later than this is a tilt */
+#define TILT_HOLD_MS  10000
 
 struct rounds;
 struct rounds *rounds_new(struct controller *c);
@@ -26,7 +26,8 @@ struct rounds_view {
 };
 const struct rounds_view *rounds_view(const struct rounds *r);
 /* I1 for an operator's change: would these cells weakened to `to` leave a shard too thin? */
-int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n, struct guard_verdict *ret_verdict);
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
+			  struct guard_verdict *ret_verdict);
 /* The present snapshot, built now; rounds owns it. */
 const struct snapshot *rounds_snapshot(struct rounds *r);
 #endif

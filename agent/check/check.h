@@ -14,10 +14,10 @@
 enum check_status { CHECK_UNKNOWN, CHECK_UP, CHECK_DOWN };
 
 struct check_cfg {
-	char *name, *kind;       /* kind: "tcp", "http" */
-	char *target;            /* ADDRESS:PORT */
-	char *path, *host;       /* http: default "/", host header default the target */
-	uint32_t expect_status;  /* http: default 200; 0 means any 2xx or 3xx */
+	char *name, *kind;	/* kind: "tcp", "http" */
+	char *target;		/* ADDRESS:PORT */
+	char *path, *host;	/* http: default "/", host header default the target */
+	uint32_t expect_status; /* http: default 200; 0 means any 2xx or 3xx */
 	uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall;
 };
 

@@ -8,10 +8,10 @@ cd "$(dirname "$0")/../.."
 mode=${1:?seconds or replay}
 out=build/fuzz
 mkdir -p "$out"
-# shellcheck disable=SC2046 # one word per flag
-flags=(-std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE -I. -Ibuild/gen $(pkg-config --cflags libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson))
-# shellcheck disable=SC2046
-libs=($(pkg-config --libs libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson libsystemd) -lm)
+packages=(libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson libsystemd)
+read -ra cflags <<<"$(pkg-config --cflags "${packages[@]}")"
+read -ra libs <<<"$(pkg-config --libs "${packages[@]}") -lm"
+flags=(-std=gnu11 -g -O1 "-fsanitize=fuzzer,address,undefined" -fno-sanitize-recover=all -D_GNU_SOURCE -I. -Ibuild/gen "${cflags[@]}")
 for src in tests/fuzz/*_fuzz.c; do
 	name=$(basename "$src" _fuzz.c)
 	read -ra links <<<"$(sed -n 's/.*links: \(.*\)/\1/p' "$src" | head -n 1)"
