@@ -56,6 +56,14 @@ void hyst_observe(struct engine *e, const struct snapshot *s)
 	}
 }
 
+bool hyst_calm(const struct recall *mem)
+{
+	for (const struct site_mem *m = mem->sites; m; m = m->hh.next)
+		if (m->hot & 0xf)
+			return false;
+	return true;
+}
+
 /* Much of what will be at this site is still on its way: better judged when it has landed. */
 static bool awaits_much(const struct round *r, size_t i)
 {
