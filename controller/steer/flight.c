@@ -37,7 +37,7 @@ static double mid(const struct snap_cell *c, int x)
 
 	lo = isfinite(lo) && lo > 0 ? lo : 0;
 	hi = isfinite(hi) && hi > 0 ? hi : 0;
-	return (lo + hi) / 2;
+	return recall_middle(lo, hi);
 }
 
 static void push_sample(struct cell_mem *m, const struct snap_cell *c)

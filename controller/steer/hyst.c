@@ -26,7 +26,7 @@ static double site_util(const struct snapshot *s, size_t i)
 			continue;
 		for (size_t k = 0; k < s->n_shards; k++) {
 			const struct snap_cell *c = snap_cell(s, i, k);
-			double v = site->dropping ? c->hi[x] : (c->lo[x] + c->hi[x]) / 2;
+			double v = site->dropping ? c->hi[x] : recall_middle(c->lo[x], c->hi[x]);
 			sum += isfinite(v) && v > 0 ? v : 0;
 		}
 		top = fmax(top, sum / site->cap[x]);

@@ -10,6 +10,15 @@
 #define CALM_KNOWN     5
 #define CALM_ROUNDS    300 /* the usual load is an average over about so many calm rounds */
 
+/* Where in the interval of a dropping site's load the truth is taken to be: what was carried (0) is surely
+ * too little, what was counted as offered (1) may be too much. */
+#define RECALL_LEAN 0.5
+
+static inline double recall_middle(double lo, double hi)
+{
+	return lo + RECALL_LEAN * (hi - lo);
+}
+
 struct site_mem {
 	char name[STEER_NAME];
 	uint8_t hot, urgent; /* bit per sample, newest lowest */

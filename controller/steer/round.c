@@ -8,7 +8,7 @@
 #include "proto/base/mem.h"
 
 #define IMBALANCE_MAX 1.20 /* more than that is for weights to cure, not for BGP */
-#define RISING	      1.3
+#define RISING	      1.25
 #define FAMILIES      3
 
 static void sort_names(size_t *idx, size_t n, const char *const *name)
@@ -88,23 +88,23 @@ static struct res_vec smoothed(const struct snap_cell *c, const struct cell_mem 
 
 	for (int x = 0; x < RES_N; x++) {
 		if (!n)
-			out.v[x] = (sane(c->lo[x]) + sane(c->hi[x])) / 2;
+			out.v[x] = recall_middle(sane(c->lo[x]), sane(c->hi[x]));
 		for (unsigned j = 0; j < n; j++)
 			out.v[x] += m->sample[j][x] / n;
 	}
 	return out;
 }
 
-/* The shard's newest sample is far above the one before: the mean would be history. */
-static bool rises(const struct round *r, size_t k)
+/* The site's newest sample is far above the oldest: their mean would be history. */
+static bool rises(const struct round *r, size_t i)
 {
 	double now = 0, before = 0;
 
-	for (size_t i = 0; i < r->ns; i++) {
+	for (size_t k = 0; k < r->nk; k++) {
 		const struct cell_mem *m = r->mem[round_cell(r, i, k)];
 
 		if (!m || m->n_samples < 2)
-			return false;
+			continue;
 		now += m->sample[0][r->main];
 		before += m->sample[m->n_samples - 1][r->main];
 	}
@@ -131,9 +131,9 @@ static void view_cells(struct round *r, const struct recall *mem)
 				    r->s->grades->g[cell->wanted].kind != GRADE_WITHDRAWN;
 			r->off[c] = !site->healthy || gone;
 		}
-	for (size_t k = 0; k < r->nk; k++) {
-		bool rising = rises(r, k);
-		for (size_t i = 0; i < r->ns; i++)
+	for (size_t i = 0; i < r->ns; i++) {
+		bool rising = rises(r, i);
+		for (size_t k = 0; k < r->nk; k++)
 			r->seen[round_cell(r, i, k)] =
 				smoothed(round_snap(r, i, k), r->mem[round_cell(r, i, k)], rising);
 	}

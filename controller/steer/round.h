@@ -30,7 +30,7 @@ struct round {
 	const char **names;   /* of the sites, in view order */
 	bool on[LANES];
 	bool single; /* only the main resource is limited, anywhere */
-	int main; /* the resource effects are told in: bps where limited or loaded */
+	int main;    /* the resource effects are told in: bps where limited or loaded */
 
 	struct res_vec *cap; /* per site, of what works now, less the imbalance of its nodes; 0: no limit */
 	bool *receiver;	     /* healthy, in service, reporting: may be counted on to take load */

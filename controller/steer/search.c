@@ -15,7 +15,10 @@
 
 #define GAIN_MIN      0.05 /* of the cost of the site it is for: smaller gains are not worth a route change */
 #define GAIN_MIN_ABS  0.05
-#define SHARD_PART    0.5 /* many shards are small shards: half of an average one is worth a change */
+#define SHARD_PART    0.5  /* many shards are small shards: half of an average one is worth a change */
+#define LOAD_OFF      0.08 /* loads themselves move by so much between a forecast and its check */
+#define GUESS_OFF     0.10
+#define FORECAST_WIDE 1.15 /* the tails are fatter than a normal's: one site in six does not react at all */
 #define LOST_SLACK    1e-6
 #define SITES_USUAL   6
 #define GAIN_WORTH    (0.003 * COST_LOST) /* so much of all traffic saved is always worth one */
@@ -88,13 +91,17 @@ void trial_add(struct trial *t, const struct round *r, size_t k, const struct ef
 static void demand_range(const struct round *r, size_t i, size_t k, double *ret_lo, double *ret_hi)
 {
 	const struct snap_cell *cell = round_snap(r, i, k);
-	double lo = cell->lo[r->main], hi = cell->hi[r->main], mid = (lo + hi) / 2;
+	double lo = cell->lo[r->main], hi = cell->hi[r->main], mid = recall_middle(lo, hi);
 
 	*ret_lo = *ret_hi = 1;
 	if (!isfinite(lo + hi) || !(mid > 0) || lo < 0)
 		return;
 	*ret_lo = lo / mid;
 	*ret_hi = hi / mid;
+	if (hi > lo) { /* what was counted as offered is a guess, too */
+		*ret_lo *= 1 - GUESS_OFF;
+		*ret_hi *= 1 + GUESS_OFF;
+	}
 }
 
 struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, enum move_kind kind,
@@ -110,6 +117,7 @@ struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, 
 			  .kind = kind,
 			  .moved = moved };
 
+	half = FORECAST_WIDE * half + LOAD_OFF * fabs(moved);
 	demand_range(r, i, k, &less, &more);
 	if (moved >= 0) {
 		m.moved_lo = fmax(0, (moved - half) * less);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The simulator's catchment files. The input is both: up to the first NUL the shift file, the share file
- * after it. What parses has sites, rows that point at them, and shares that add up to one. links:
- * controller/sim/csv.c proto/base/mem.c proto/base/err.c
- */
+ * after it. What parses has sites, rows that point at them, and shares that add up to one. */
+/* links: controller/sim/csv.c proto/base/mem.c proto/base/err.c */
 #include <math.h>
 #include <string.h>
 
