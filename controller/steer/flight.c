@@ -339,7 +339,7 @@ void flight_observe(struct recall *mem, struct shift *model, const struct policy
 	*ret_news = (struct flight_news){ 0 };
 	for (size_t k = 0; k < s->n_shards; k++) {
 		for (size_t i = 0; i < s->n_sites; i++)
-			cells[i] = recall_cell(mem, s->sites[i].name, s->shards[k].name);
+			cells[i] = recall_at(mem, s, i, k);
 		observe_shard(mem, model, p, s, k, cells, ret_news);
 	}
 }

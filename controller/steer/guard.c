@@ -78,7 +78,8 @@ static unsigned grade_by_name(const struct grade_set *gs, const char *name)
 }
 
 /* The order for this cell is now `to`: charge it when it is news. */
-static void order(struct guard *g, const struct snapshot *s, size_t site, size_t shard, unsigned to)
+static struct guard_cell *order(struct guard *g, const struct snapshot *s, size_t site, size_t shard,
+				unsigned to)
 {
 	const char *sn = s->sites[site].name, *kn = s->shards[shard].name, *name = s->grades->g[to].name;
 	bool first;
@@ -90,7 +91,9 @@ static void order(struct guard *g, const struct snapshot *s, size_t site, size_t
 		c->changed_ms = s->now_ms;
 		c->in_flight = true;
 	}
-	key_copy(c->wanted, name);
+	if (first || c->in_flight || strcmp(c->wanted, name))
+		key_copy(c->wanted, name);
+	return c;
 }
 
 static void observe_cell(struct guard *g, const struct policy *p, const struct snapshot *s, size_t i,
@@ -100,9 +103,7 @@ static void observe_cell(struct guard *g, const struct policy *p, const struct s
 
 	if (cell->wanted >= s->grades->n)
 		return;
-	order(g, s, i, k, cell->wanted);
-	bool first;
-	struct guard_cell *c = cell_get(g, s->sites[i].name, s->shards[k].name, &first);
+	struct guard_cell *c = order(g, s, i, k, cell->wanted);
 	int64_t age = s->now_ms - c->changed_ms;
 
 	if ((cell->grade == cell->wanted && age >= p->settle_min_ms) || age >= p->settle_max_ms)

@@ -107,15 +107,41 @@ static void forget(struct recall *r, const struct snapshot *s)
 	recall_done(&keep);
 }
 
+struct cell_mem *recall_at(const struct recall *r, const struct snapshot *s, size_t site, size_t shard)
+{
+	size_t at = site * s->n_shards + shard;
+	struct cell_mem *m = r->n_grid == s->n_sites * s->n_shards ? r->grid[at] : NULL;
+
+	if (m && !strncmp(m->key.site, s->sites[site].name, STEER_NAME - 1) &&
+	    !strncmp(m->key.shard, s->shards[shard].name, STEER_NAME - 1))
+		return m;
+	return recall_cell(r, s->sites[site].name, s->shards[shard].name);
+}
+
+static void grid(struct recall *r, const struct snapshot *s)
+{
+	size_t n = s->n_sites * s->n_shards;
+
+	if (r->n_grid != n) {
+		free(r->grid);
+		r->grid = xcalloc(n, sizeof(struct cell_mem *));
+		r->n_grid = n;
+	}
+	for (size_t i = 0; i < s->n_sites; i++)
+		for (size_t k = 0; k < s->n_shards; k++) {
+			struct cell_mem *m = recall_at(r, s, i, k);
+			r->grid[i * s->n_shards + k] =
+				m ? m : cell_add(r, s->sites[i].name, s->shards[k].name);
+		}
+}
+
 void recall_sync(struct recall *r, const struct snapshot *s)
 {
 	for (size_t i = 0; i < s->n_sites; i++)
 		site_add(r, s->sites[i].name);
 	for (size_t k = 0; k < s->n_shards; k++)
 		shard_add(r, s->shards[k].name);
-	for (size_t i = 0; i < s->n_sites; i++)
-		for (size_t k = 0; k < s->n_shards; k++)
-			cell_add(r, s->sites[i].name, s->shards[k].name);
+	grid(r, s);
 	if (HASH_COUNT(r->sites) != s->n_sites || HASH_COUNT(r->shards) != s->n_shards)
 		forget(r, s);
 }
@@ -138,6 +164,9 @@ void recall_done(struct recall *r)
 		HASH_DEL(r->cells, cell);
 		free(cell);
 	}
+	free(r->grid);
+	r->grid = NULL;
+	r->n_grid = 0;
 }
 
 void recall_rebase(struct recall *r, int64_t by_ms)

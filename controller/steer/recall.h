@@ -66,12 +66,16 @@ struct recall {
 	struct site_mem *sites;
 	struct shard_mem *shards;
 	struct cell_mem *cells;
+	struct cell_mem **grid; /* by the last snapshot's indices, n_grid of them: saves looking names up */
+	size_t n_grid;
 };
 
 /* NULL when unknown. */
 struct site_mem *recall_site(const struct recall *r, const char *name);
 struct shard_mem *recall_shard(const struct recall *r, const char *name);
 struct cell_mem *recall_cell(const struct recall *r, const char *site, const char *shard);
+/* The cell of a snapshot's indices; NULL when unknown. */
+struct cell_mem *recall_at(const struct recall *r, const struct snapshot *s, size_t site, size_t shard);
 /* Creates what a snapshot names and forgets what it no longer names. */
 void recall_sync(struct recall *r, const struct snapshot *s);
 void recall_done(struct recall *r);

@@ -121,7 +121,7 @@ static void view_cells(struct round *r, const struct recall *mem)
 			const struct snap_cell *cell = round_snap(r, i, k);
 			const struct snap_site *site = &r->s->sites[r->site[i]];
 
-			r->mem[c] = recall_cell(mem, site->name, r->s->shards[r->shard[k]].name);
+			r->mem[c] = recall_at(mem, r->s, r->site[i], r->shard[k]);
 			r->grade[c] = cell->wanted <= last ? cell->wanted : (uint8_t)last;
 			r->calm[c] = r->mem[c] && r->mem[c]->n_calm >= CALM_KNOWN ? r->mem[c]->calm : 0;
 			/* ordered back but not yet announced counts as announced: it is in flight */

@@ -53,11 +53,11 @@ def drain_once(lab, site, load):
 def test_second_identical_move_is_predicted_better(lab):
     with lab.load() as load:
         bits = topo.object_wire_bytes() * 8
-        for site, util in (("fra", 0.2), ("ams", 0.5), ("nyc", 0.2)):
+        for site, util in (("fra", 0.2), ("ams", 0.2), ("nyc", 0.5)):
             homed = [c for c, home in topo.HOME.items() if home == site]
             load.spread(util * CAPACITY[site] / bits, clients=homed)
         load.window(5)
-        first, *first_seen = drain_once(lab, "ams", load)
-        second, *second_seen = drain_once(lab, "ams", load)
+        first, *first_seen = drain_once(lab, "nyc", load)
+        second, *second_seen = drain_once(lab, "nyc", load)
     print(f"prediction error: first {first:.3f} {first_seen}, second {second:.3f} {second_seen}")
     assert second < first
