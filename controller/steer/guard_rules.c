@@ -288,8 +288,14 @@ static bool i6_ledger(const struct check *c, char *why)
 		const char *site = site_name(c, v->site), *shard = shard_name(c, v->shard);
 		double now = ledger_get(&c->g->ledger, site, shard, c->s->now_ms);
 		double cost = ledger_cost(c->s->grades, cell_of(c, v)->wanted, v->to);
-		/* half is for going away, the other half is the reserve for coming back */
+		/* half is for going away, the other half is the reserve for coming back; what goes half way
+		 * must leave enough of it for the rest of the way */
+		double rest = v->to == cell_of(c, v)->base
+				      ? 0
+				      : ledger_cost(c->s->grades, v->to, cell_of(c, v)->base);
 		double max = c->p->ledger_max * (returns(c, v) ? 2 : 1);
+
+		max = fmin(max, 2 * c->p->ledger_max - rest);
 
 		if (now + cost > max || (returns(c, v) && now + cost >= max))
 			return object(why, "%s at %s: flap ledger %.0f + %.0f would pass %.0f", shard, site,
