@@ -7,9 +7,9 @@
 #include "proto/base/err.h"
 
 struct row {
-	enum fs_action off;        /* not announced */
-	enum fs_action on;         /* announced, no permit */
-	enum fs_action on_permit;  /* announced, permit */
+	enum fs_action off;	  /* not announced */
+	enum fs_action on;	  /* announced, no permit */
+	enum fs_action on_permit; /* announced, permit */
 };
 
 #define L FS_LEAVE
@@ -18,7 +18,7 @@ struct row {
 #define Q FS_ASK
 static const struct row table[3][4] = {
 	/*                   UNKNOWN      UP           DOWN         HELD (up, not for long enough) */
-	[FS_NONE] =     { { L, L, L }, { L, L, L }, { L, Q, W }, { L, L, L } },
+	[FS_NONE] = { { L, L, L }, { L, L, L }, { L, Q, W }, { L, L, L } },
 	[FS_ANNOUNCE] = { { L, A, A }, { A, A, A }, { W, Q, W }, { W, A, A } },
 	[FS_WITHDRAW] = { { W, W, W }, { W, W, W }, { W, W, W }, { W, W, W } },
 };
@@ -69,7 +69,8 @@ int failsafe_route(const struct shard_intent *in, const struct prefix *p, char *
 	for (size_t i = 0; i < in->n_communities; i++) {
 		const char *c = in->communities[i];
 		if (!community_allowed(c, allow, n_allow)) {
-			snprintf(ret_why, TEXT_LEN, "community %s is not in this node's allow.communities", c);
+			snprintf(ret_why, TEXT_LEN, "community %s is not in this node's allow.communities",
+				 c);
 			return ERR_NOT_ALLOWED;
 		}
 		/* two colons make a large community (RFC 8092) */

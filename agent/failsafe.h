@@ -10,16 +10,16 @@
 
 enum fs_order { FS_NONE, FS_ANNOUNCE, FS_WITHDRAW };
 enum fs_action {
-	FS_LEAVE,      /* do not touch what bgpd has */
+	FS_LEAVE, /* do not touch what bgpd has */
 	FS_DO_ANNOUNCE,
 	FS_DO_WITHDRAW,
-	FS_ASK,        /* keep announcing, ask the controller for a permit */
+	FS_ASK, /* keep announcing, ask the controller for a permit */
 };
 
 struct fs_input {
 	enum fs_order order;
 	enum service_status health;
-	bool permit;    /* valid now */
+	bool permit;	/* valid now */
 	bool announced; /* now */
 };
 

@@ -169,6 +169,15 @@ static void keep_leavers(struct node *n, const struct slot *old, size_t n_old)
 	}
 }
 
+/* what was known about routes is known under the new file, too */
+static void on_same_routes(struct node *n)
+{
+	size_t count;
+	const struct route_state *r = apply_state(n->apply, &count);
+
+	local_routes(n->local, r, count);
+}
+
 static void swap_config(struct node *n, const struct agent_config *cfg)
 {
 	const struct agent_config *old = n->cfg;
@@ -197,6 +206,7 @@ static void swap_config(struct node *n, const struct agent_config *cfg)
 		node_load_orders(n);
 	}
 	local_reload(n->local, cfg, (struct service *const *)n->services);
+	on_same_routes(n);
 }
 
 int node_reload(struct node *n, const struct agent_config *cfg, char *ret_why)

@@ -12,7 +12,7 @@
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 #define REFUSED_MS     5000
-#define PING_MS        3000
+#define PING_MS	       3000
 
 enum state { WAIT, CONNECTING, GREETED, ACTIVE };
 
@@ -152,8 +152,8 @@ static void got_ping(struct session *s, const struct msg *m)
 static void on_msg(struct link *l, const struct msg *m, void *arg)
 {
 	static void (*const handlers[])(struct session *, const struct msg *) = {
-		[MSG_WELCOME] = got_welcome,	 [MSG_NOT_LEADER] = got_not_leader,
-		[MSG_REFUSED] = got_refused,	 [MSG_DIRECTIVE] = got_directive,
+		[MSG_WELCOME] = got_welcome, [MSG_NOT_LEADER] = got_not_leader,
+		[MSG_REFUSED] = got_refused, [MSG_DIRECTIVE] = got_directive,
 		[MSG_PING] = got_ping,
 	};
 	struct session *s = arg;
@@ -195,7 +195,11 @@ struct session *session_new(uv_loop_t *loop, const struct agent_config *cfg, str
 	struct session *s = xcalloc(1, sizeof(*s));
 	uv_timer_t *timers[] = { &s->retry, &s->report, &s->ping };
 
-	*s = (struct session){ .loop = loop, .cfg = cfg, .creds = tls_creds_ref(creds), .ops = ops, .arg = arg,
+	*s = (struct session){ .loop = loop,
+			       .cfg = cfg,
+			       .creds = tls_creds_ref(creds),
+			       .ops = ops,
+			       .arg = arg,
 			       .backoff_ms = BACKOFF_MIN_MS };
 	for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
 		uv_timer_init(loop, timers[i]);

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-
 static struct nl_sock *open_route(int *ret_err)
 {
 	struct nl_sock *s = nl_socket_alloc();

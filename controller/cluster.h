@@ -13,7 +13,7 @@
 
 struct cl_node {
 	char name[NAME_LEN];
-	size_t site;       /* index */
+	size_t site;	   /* index */
 	double cap[RES_N]; /* capacity: {bps, pps, conns, cpu}; 0: not limited by it; bps is required */
 };
 

@@ -5,15 +5,19 @@
 
 #include "proto/base/err.h"
 
-#define STR(key, flags, member) \
+#define STR(key, flags, member)                                                                              \
 	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), struct ctrl_config, member, 0, 4095)
 #define OPT CYAML_FLAG_OPTIONAL
 /* sections are parts of struct ctrl_config itself: their fields carry its offsets */
-#define PART(part_key, part_flags, part_fields) \
-	{ .key = part_key, \
-	  .data_offset = 0, \
-	  .value = { .type = CYAML_MAPPING, .flags = part_flags, .data_size = sizeof(struct ctrl_config), \
-		     .mapping = { .fields = part_fields } } }
+#define PART(part_key, part_flags, part_fields)                                                              \
+	{                                                                                                    \
+		.key = part_key, .data_offset = 0, .value = {                                                \
+			.type = CYAML_MAPPING,                                                               \
+			.flags = part_flags,                                                                 \
+			.data_size = sizeof(struct ctrl_config),                                             \
+			.mapping = { .fields = part_fields }                                                 \
+		}                                                                                            \
+	}
 
 static const cyaml_schema_field_t agents_fields[] = { STR("listen", OPT, agents.listen), CYAML_FIELD_END };
 static const cyaml_schema_field_t api_fields[] = {
@@ -35,7 +39,8 @@ static const cyaml_schema_field_t top_fields[] = {
 	PART("tls", CYAML_FLAG_DEFAULT, tls_fields),
 	CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t top = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct ctrl_config, top_fields) };
+static const cyaml_schema_value_t top = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct ctrl_config,
+							      top_fields) };
 
 static void default_str(char **s, const char *value)
 {
@@ -52,7 +57,8 @@ static int verify(struct ctrl_config *c, const char *path, char *ret_why)
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
 		known |= strcmp(levels[i], c->log) == 0;
 	if (!known) {
-		snprintf(ret_why, CONF_WHY_LEN, "%s: log: \"%s\" is none of debug, info, warn, error", path, c->log);
+		snprintf(ret_why, CONF_WHY_LEN, "%s: log: \"%s\" is none of debug, info, warn, error", path,
+			 c->log);
 		return ERR_CONFIG;
 	}
 	if (endpoint_parse(c->agents.listen, &c->agents_listen, &why) < 0) {

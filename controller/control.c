@@ -43,15 +43,16 @@ static bool etag_matches(const struct cluster *cl, const char *if_match)
 	return !if_match || !*if_match || strcmp(if_match, "*") == 0 || strcmp(if_match, cl->etag) == 0;
 }
 
-struct op_result control_put_cluster(struct controller *c, const char *actor, json_t *document, const char *if_match,
-				     bool dry_run)
+struct op_result control_put_cluster(struct controller *c, const char *actor, json_t *document,
+				     const char *if_match, bool dry_run)
 {
 	struct cluster *cl;
 	json_t *errors = json_array();
 
 	if (cluster_parse(document, &cl, errors) < 0) {
-		struct op_result r = result(422, "the cluster document has %zu errors; the one from before stays",
-					    json_array_size(errors));
+		struct op_result r =
+			result(422, "the cluster document has %zu errors; the one from before stays",
+			       json_array_size(errors));
 		r.errors = errors;
 		return r;
 	}
@@ -68,10 +69,11 @@ struct op_result control_put_cluster(struct controller *c, const char *actor, js
 	}
 	auto_free char *text = json_dumps(cl->doc, JSON_COMPACT);
 	struct store_op op = { "cluster", text };
-	int err = events_emit(c->events, &op, 1, "cluster", "info",
-			      json_pack("{s:s, s:s, s:s}", "actor", actor, "from", c->model.cl->etag, "to", cl->etag),
-			      "cluster document applied by %s: %zu sites, %zu nodes, %zu shards", actor, cl->n_sites,
-			      cl->n_nodes, cl->n_shards);
+	int err = events_emit(
+		c->events, &op, 1, "cluster", "info",
+		json_pack("{s:s, s:s, s:s}", "actor", actor, "from", c->model.cl->etag, "to", cl->etag),
+		"cluster document applied by %s: %zu sites, %zu nodes, %zu shards", actor, cl->n_sites,
+		cl->n_nodes, cl->n_shards);
 	if (err < 0) {
 		cluster_free(cl);
 		return store_failed(c);
@@ -82,18 +84,20 @@ struct op_result control_put_cluster(struct controller *c, const char *actor, js
 
 /* -- mode -------------------------------------------------------------------------------------------- */
 
-struct op_result control_set_mode(struct controller *c, const char *actor, enum steer_mode mode, const char *reason)
+struct op_result control_set_mode(struct controller *c, const char *actor, enum steer_mode mode,
+				  const char *reason)
 {
 	struct model *m = &c->model;
 	struct store_op op = { "mode", steer_mode_str(mode) };
 
 	if (m->mode == mode)
 		return result(200, "mode is %s already", steer_mode_str(mode));
-	int err = events_emit(c->events, &op, 1, "mode", "info",
-			      json_pack("{s:s, s:s, s:s, s:s}", "actor", actor, "from", steer_mode_str(m->mode), "to",
-					steer_mode_str(mode), "reason", reason),
-			      "mode %s -> %s by %s: %s", steer_mode_str(m->mode), steer_mode_str(mode), actor,
-			      *reason ? reason : "no reason given");
+	int err =
+		events_emit(c->events, &op, 1, "mode", "info",
+			    json_pack("{s:s, s:s, s:s, s:s}", "actor", actor, "from", steer_mode_str(m->mode),
+				      "to", steer_mode_str(mode), "reason", reason),
+			    "mode %s -> %s by %s: %s", steer_mode_str(m->mode), steer_mode_str(mode), actor,
+			    *reason ? reason : "no reason given");
 	if (err < 0)
 		return store_failed(c);
 	m->mode = mode;
@@ -119,7 +123,8 @@ static struct drain *drain_of(struct model *m, enum drain_kind kind, size_t i)
 }
 
 /* A drained site weakens every shard it announces; a drained node does so only when it is alone there. */
-static int guard_drain(struct controller *c, enum drain_kind kind, size_t i, struct guard_verdict *ret_verdict)
+static int guard_drain(struct controller *c, enum drain_kind kind, size_t i,
+		       struct guard_verdict *ret_verdict)
 {
 	const struct model *m = &c->model;
 	size_t site = kind == DRAIN_SITE ? i : m->cl->nodes[i].site;
@@ -132,7 +137,10 @@ static int guard_drain(struct controller *c, enum drain_kind kind, size_t i, str
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
 		const struct cell_live *cell = model_cell(m, site, k);
 		if (cell->announced && cell->wanted < drain)
-			moves[n++] = (struct move){ .site = site, .shard = k, .from = cell->grade, .to = drain,
+			moves[n++] = (struct move){ .site = site,
+						    .shard = k,
+						    .from = cell->grade,
+						    .to = drain,
 						    .kind = MOVE_OPERATOR };
 	}
 	return rounds_guard_operator(c->rounds, moves, n, ret_verdict);
@@ -140,8 +148,8 @@ static int guard_drain(struct controller *c, enum drain_kind kind, size_t i, str
 
 static char *drain_text(const struct drain *d)
 {
-	json_auto_t *j = json_pack("{s:s, s:s, s:I}", "reason", d->reason, "actor", d->actor, "expires_wall_ms",
-				   (json_int_t)d->expires_wall_ms);
+	json_auto_t *j = json_pack("{s:s, s:s, s:I}", "reason", d->reason, "actor", d->actor,
+				   "expires_wall_ms", (json_int_t)d->expires_wall_ms);
 
 	return json_dumps(j, JSON_COMPACT);
 }
@@ -151,8 +159,8 @@ static void drain_key(enum drain_kind kind, const char *name, char *ret_key, siz
 	snprintf(ret_key, size, "drain/%s/%s", kind_str(kind), name);
 }
 
-struct op_result control_drain(struct controller *c, const char *actor, enum drain_kind kind, const char *name,
-			       const char *reason, int64_t expires_s)
+struct op_result control_drain(struct controller *c, const char *actor, enum drain_kind kind,
+			       const char *name, const char *reason, int64_t expires_s)
 {
 	struct model *m = &c->model;
 	ssize_t i = find(m, kind, name);
@@ -165,12 +173,15 @@ struct op_result control_drain(struct controller *c, const char *actor, enum dra
 		return result(422, "a drain needs a reason");
 	struct drain *d = drain_of(m, kind, (size_t)i);
 	if (d->on)
-		return result(409, "%s %s is drained already, by %s: %s", kind_str(kind), name, d->actor, d->reason);
+		return result(409, "%s %s is drained already, by %s: %s", kind_str(kind), name, d->actor,
+			      d->reason);
 	if (m->mode == MODE_FREEZE)
-		return result(409, "mode is freeze: nothing is changed; set the mode to observe or steer first");
+		return result(409,
+			      "mode is freeze: nothing is changed; set the mode to observe or steer first");
 	if (guard_drain(c, kind, (size_t)i, &verdict) < 0)
 		return result(409, "the guard refuses (%s): %s", guard_str(verdict.id), verdict.why);
-	struct drain next = { .on = true, .since = mono_now(),
+	struct drain next = { .on = true,
+			      .since = mono_now(),
 			      .expires_wall_ms = expires_s ? wall_now_ms() + expires_s * 1000 : 0 };
 	snprintf(next.reason, sizeof(next.reason), "%s", reason);
 	snprintf(next.actor, sizeof(next.actor), "%s", actor);
@@ -178,8 +189,8 @@ struct op_result control_drain(struct controller *c, const char *actor, enum dra
 	drain_key(kind, name, key, sizeof(key));
 	struct store_op op = { key, text };
 	int err = events_emit(c->events, &op, 1, "drain", "info",
-			      json_pack("{s:s, s:s, s:s, s:s, s:I}", "actor", actor, kind_str(kind), name, "reason",
-					reason, "state", "on", "expires_s", (json_int_t)expires_s),
+			      json_pack("{s:s, s:s, s:s, s:s, s:I}", "actor", actor, kind_str(kind), name,
+					"reason", reason, "state", "on", "expires_s", (json_int_t)expires_s),
 			      "%s %s drained by %s: %s", kind_str(kind), name, actor, reason);
 	if (err < 0)
 		return store_failed(c);
@@ -187,7 +198,8 @@ struct op_result control_drain(struct controller *c, const char *actor, enum dra
 	return result(200, "%s %s is being drained", kind_str(kind), name);
 }
 
-struct op_result control_undrain(struct controller *c, const char *actor, enum drain_kind kind, const char *name)
+struct op_result control_undrain(struct controller *c, const char *actor, enum drain_kind kind,
+				 const char *name)
 {
 	struct model *m = &c->model;
 	ssize_t i = find(m, kind, name);
@@ -199,12 +211,14 @@ struct op_result control_undrain(struct controller *c, const char *actor, enum d
 	if (!d->on)
 		return result(200, "%s %s is not drained", kind_str(kind), name);
 	if (m->mode == MODE_FREEZE)
-		return result(409, "mode is freeze: nothing is changed; set the mode to observe or steer first");
+		return result(409,
+			      "mode is freeze: nothing is changed; set the mode to observe or steer first");
 	drain_key(kind, name, key, sizeof(key));
 	struct store_op op = { key, NULL };
-	int err = events_emit(c->events, &op, 1, "drain", "info",
-			      json_pack("{s:s, s:s, s:s}", "actor", actor, kind_str(kind), name, "state", "off"),
-			      "%s %s undrained by %s", kind_str(kind), name, actor);
+	int err = events_emit(
+		c->events, &op, 1, "drain", "info",
+		json_pack("{s:s, s:s, s:s}", "actor", actor, kind_str(kind), name, "state", "off"),
+		"%s %s undrained by %s", kind_str(kind), name, actor);
 	if (err < 0)
 		return store_failed(c);
 	*d = (struct drain){ 0 };
@@ -254,7 +268,8 @@ static int load_drain(const char *key, const char *value, void *arg)
 	snprintf(d->actor, sizeof(d->actor), "%s", actor);
 	if (kind == DRAIN_SITE)
 		for (size_t k = 0; k < c->model.cl->n_shards; k++)
-			model_cell(&c->model, (size_t)i, k)->base = (uint8_t)cluster_grade(c->model.cl, "drain");
+			model_cell(&c->model, (size_t)i, k)->base =
+				(uint8_t)cluster_grade(c->model.cl, "drain");
 	return 0;
 }
 

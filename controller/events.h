@@ -13,7 +13,8 @@ void events_free(struct events *e);
 /* data: stolen, may be NULL. ops: written in the same transaction, so that a decision and its record cannot
  * part. 0 or ERR_STORE (then ops were not written). */
 int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, const char *kind,
-		const char *severity, json_t *data, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
+		const char *severity, json_t *data, const char *fmt, ...)
+	__attribute__((format(printf, 7, 8)));
 typedef void (*events_fn)(const struct store_event *ev, void *arg);
 /* Called for every event from the loop's thread. Returns a handle for events_ignore. */
 void *events_listen(struct events *e, events_fn fn, void *arg);

@@ -13,10 +13,9 @@
 #include "proto/base/daemon.h"
 #include "proto/base/log.h"
 
-static const char usage[] =
-	"Receives load reports from sluice-agents and steers anycast traffic so that no\n"
-	"server is overwhelmed. Starts in mode observe; see sluicectl(1) mode.\n"
-	"Stopping it changes no announcement.\n";
+static const char usage[] = "Receives load reports from sluice-agents and steers anycast traffic so that no\n"
+			    "server is overwhelmed. Starts in mode observe; see sluicectl(1) mode.\n"
+			    "Stopping it changes no announcement.\n";
 
 struct app {
 	struct controller c;
@@ -52,8 +51,11 @@ static int open_store(const struct ctrl_config *cfg, struct store **ret_store, c
 
 static int start_listening(struct app *a, const struct ctrl_config *cfg, char *ret_why)
 {
-	struct api_cfg api = { .listen = cfg->api_listen, .ca = cfg->tls.ca, .cert = cfg->tls.cert,
-			       .key = cfg->tls.key, .tokens = cfg->api.tokens };
+	struct api_cfg api = { .listen = cfg->api_listen,
+			       .ca = cfg->tls.ca,
+			       .cert = cfg->tls.cert,
+			       .key = cfg->tls.key,
+			       .tokens = cfg->api.tokens };
 	struct tls_creds *creds;
 	int err = tls_creds_load(cfg->tls.ca, cfg->tls.cert, cfg->tls.key, &creds, ret_why);
 

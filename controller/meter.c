@@ -7,18 +7,18 @@
 
 #include "controller/model.h"
 
-#define SMOOTH        0.5
-#define LEARN         0.1
-#define LEARN_SYNS    5    /* fewer arrivals in a sample teach nothing */
-#define DROP_RATIO    0.01 /* of packets; slow-start bursts drop a little on a healthy link */
-#define DROP_UTIL     0.85
-#define DEMAND_MAX    4.0  /* x capacity: SYN retransmissions must not promise the moon */
-#define BLIND_FACTOR  1.5  /* offered / carried while dropping, when nothing was learned yet */
+#define SMOOTH	     0.5
+#define LEARN	     0.1
+#define LEARN_SYNS   5	  /* fewer arrivals in a sample teach nothing */
+#define DROP_RATIO   0.01 /* of packets; slow-start bursts drop a little on a healthy link */
+#define DROP_UTIL    0.85
+#define DEMAND_MAX   4.0 /* x capacity: SYN retransmissions must not promise the moon */
+#define BLIND_FACTOR 1.5 /* offered / carried while dropping, when nothing was learned yet */
 
 struct shard_meter {
 	struct vip_sample at[SHARD_PREFIXES];
 	double in_bps, out_bps, pps, syn_rate; /* smoothed */
-	double bytes_per_syn;                  /* 0: not learned */
+	double bytes_per_syn;		       /* 0: not learned */
 };
 
 struct meter {
@@ -70,7 +70,8 @@ static struct link_sum sum_links(const struct msg_report *r)
 		s.rx_bytes += l->rx_bytes;
 		s.tx_packets += l->tx_packets;
 		s.rx_packets += l->rx_packets;
-		/* the root qdisc's drops are counted in the device's tx_drops by some drivers: take the larger */
+		/* the root qdisc's drops are counted in the device's tx_drops by some drivers: take the
+		 * larger */
 		s.drops += l->qdisc_drops > l->tx_drops ? l->qdisc_drops : l->tx_drops;
 	}
 	return s;
@@ -112,8 +113,8 @@ static const struct vip_sample *find_vip(const struct msg_report *r, const struc
 	return NULL;
 }
 
-static void feed_shard(struct meter *m, struct shard_meter *sm, const struct cl_shard *sh, const struct msg_report *r,
-		       double dt, bool dropping)
+static void feed_shard(struct meter *m, struct shard_meter *sm, const struct cl_shard *sh,
+		       const struct msg_report *r, double dt, bool dropping)
 {
 	double in = 0, out = 0, packets = 0, syns = 0;
 
@@ -135,7 +136,8 @@ static void feed_shard(struct meter *m, struct shard_meter *sm, const struct cl_
 	sm->syn_rate = smooth(sm->syn_rate, syns / dt);
 	if (!dropping && syns >= LEARN_SYNS && out > 0) {
 		double now = out / syns;
-		sm->bytes_per_syn = sm->bytes_per_syn > 0 ? sm->bytes_per_syn + LEARN * (now - sm->bytes_per_syn) : now;
+		sm->bytes_per_syn =
+			sm->bytes_per_syn > 0 ? sm->bytes_per_syn + LEARN * (now - sm->bytes_per_syn) : now;
 	}
 }
 

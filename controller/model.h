@@ -18,21 +18,21 @@ struct drain {
 
 /* One (node, shard). */
 struct node_shard {
-	bool seen;        /* the node has reported this shard's routes */
-	bool announced;   /* read back by the agent from its RIB-out: every prefix of the shard */
-	uint8_t grade;    /* what the routers have */
+	bool seen;	/* the node has reported this shard's routes */
+	bool announced; /* read back by the agent from its RIB-out: every prefix of the shard */
+	uint8_t grade;	/* what the routers have */
 	uint32_t weight, neighbours;
 	char error[TEXT_LEN];
 	double in_bps, out_bps, pps, syn_rate; /* measured */
-	double lo[RES_N], hi[RES_N];           /* offered */
+	double lo[RES_N], hi[RES_N];	       /* offered */
 	bool service_up;
-	bool grant;             /* a permit is wanted for it */
-	bool permit_known;      /* a report answered to a directive of this epoch: older permits are gone */
-	bool permit;            /* may be held by the agent, or used */
+	bool grant;		/* a permit is wanted for it */
+	bool permit_known;	/* a report answered to a directive of this epoch: older permits are gone */
+	bool permit;		/* may be held by the agent, or used */
 	uint64_t permit_end_us; /* on the agent's own clock (boot_us of its reports) */
-	mono_t permit_until;    /* about the same on ours: to be shown, not to be believed */
-	uint64_t revoke_seq;    /* directive that took it back; 0: none */
-	bool told_withdrawn;    /* by the last directive that named it */
+	mono_t permit_until;	/* about the same on ours: to be shown, not to be believed */
+	uint64_t revoke_seq;	/* directive that took it back; 0: none */
+	bool told_withdrawn;	/* by the last directive that named it */
 };
 
 /* It may withdraw by itself, or have done so unheard: nobody counts on it. */
@@ -47,15 +47,15 @@ struct node_live {
 	mono_t connected_at, report_at;
 	bool bgp_ok, service_up; /* service_up: every service it runs is up */
 	char service_reason[TEXT_LEN];
-	double load[RES_N];  /* offered (>= what was carried when the link drops) */
+	double load[RES_N]; /* offered (>= what was carried when the link drops) */
 	double carried_bps;
-	double util;         /* hottest resource, load / capacity */
-	double util_slow;    /* averaged since the weights last changed, over 10 rounds at most */
+	double util;	  /* hottest resource, load / capacity */
+	double util_slow; /* averaged since the weights last changed, over 10 rounds at most */
 	unsigned slow_rounds;
-	bool measured;       /* rates are known since the agent connected */
-	bool was_usable;     /* in the last round, to the balancer */
+	bool measured;	 /* rates are known since the agent connected */
+	bool was_usable; /* in the last round, to the balancer */
 	bool dropping;
-	int weight;          /* 1..100 as ordered or adopted; 0: not known yet */
+	int weight; /* 1..100 as ordered or adopted; 0: not known yet */
 	struct drain drain;
 	struct node_shard *shards; /* n_shards */
 	uint64_t applied_seq, sent_seq;
@@ -66,16 +66,17 @@ struct node_live {
 struct site_live {
 	bool healthy, dropping;
 	double load[RES_N], cap[RES_N], util; /* of healthy nodes */
-	mono_t report_at; /* oldest that counts */
+	mono_t report_at;		      /* oldest that counts */
 	struct drain drain;
 };
 
 /* One (site, shard). */
 struct cell_live {
-	uint8_t base;    /* normal, or drain while drained */
-	bool ordered;    /* we have said what we want here; until then nothing is sent: observe touches nothing */
-	uint8_t wanted;  /* what was ordered */
-	uint8_t grade;   /* the weakest any announcing node really has; withdrawn when none announces */
+	uint8_t base;	/* normal, or drain while drained */
+	bool ordered;	/* we have said what we want here; until then nothing is sent: observe touches nothing
+			 */
+	uint8_t wanted; /* what was ordered */
+	uint8_t grade;	/* the weakest any announcing node really has; withdrawn when none announces */
 	bool announced;
 	bool may_withdraw; /* I1 holds without it, all permits used: a withdrawal may go out */
 	mono_t changed_at;

@@ -118,8 +118,11 @@ static uint8_t family_of(const struct cl_shard *sh)
 void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_snapshot)
 {
 	const struct cluster *cl = m->cl;
-	struct snapshot s = { .now_ms = now.us / 1000, .mode = m->mode, .grades = &cl->grades,
-			      .n_sites = cl->n_sites, .n_shards = cl->n_shards };
+	struct snapshot s = { .now_ms = now.us / 1000,
+			      .mode = m->mode,
+			      .grades = &cl->grades,
+			      .n_sites = cl->n_sites,
+			      .n_shards = cl->n_shards };
 
 	s.sites = xcalloc(s.n_sites, sizeof(*s.sites));
 	s.shards = xcalloc(s.n_shards, sizeof(*s.shards));
@@ -140,7 +143,8 @@ void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_sn
 			memcpy(to->lo, c->lo, sizeof(to->lo));
 			memcpy(to->hi, c->hi, sizeof(to->hi));
 			to->grade = c->grade;
-			/* a first announcement is no flap: what was never announced counts as on its way to its base */
+			/* a first announcement is no flap: what was never announced counts as on its way to
+			 * its base */
 			to->wanted = c->ordered ? c->wanted : c->announced ? c->grade : c->base;
 			to->base = c->base;
 			to->pinned = m->sites[i].drain.on;

@@ -7,6 +7,7 @@
 
 #include "controller/fleet.h"
 #include "controller/observe.h"
+#include "controller/think.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
@@ -22,10 +23,10 @@
 struct rounds {
 	struct controller *c;
 	uv_timer_t timer;
-	struct engine *engine;
+	struct think *think;
 	struct guard *guard;
-	struct snapshot snap;
-	struct plan plan;
+	struct snapshot snap;	       /* the present, of the last look */
+	unsigned shape, thought_shape; /* counts documents: a plan for an older one is dropped */
 	struct rounds_view view;
 	mono_t last, tilt_until;
 	mono_t *weights_at;   /* per site: last change */
@@ -97,23 +98,23 @@ static void order_new_cells(struct rounds *r)
 
 /* -- acting ------------------------------------------------------------------------------------------ */
 
-static void act_on_plan(struct rounds *r)
+static void act_on_plan(struct rounds *r, const struct plan *p)
 {
 	struct guard_verdict verdict;
 
-	if (r->plan.state != PLAN_ACT || !r->plan.n_moves)
+	if (p->state != PLAN_ACT || !p->n_moves)
 		return;
 	/* last before the wire, whatever the engine thought */
-	if (guard_check(r->guard, &doc(r)->policy, &r->snap, r->plan.moves, r->plan.n_moves, ACTOR_ENGINE,
-			&verdict) < 0) {
+	if (guard_check(r->guard, &doc(r)->policy, &r->snap, p->moves, p->n_moves, ACTOR_ENGINE, &verdict) <
+	    0) {
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
 			    "the guard holds a plan back (%s): %s", guard_str(verdict.id), verdict.why);
 		return;
 	}
-	guard_commit(r->guard, &r->snap, r->plan.moves, r->plan.n_moves);
-	for (size_t i = 0; i < r->plan.n_moves; i++) {
-		const struct move *mv = &r->plan.moves[i];
+	guard_commit(r->guard, &r->snap, p->moves, p->n_moves);
+	for (size_t i = 0; i < p->n_moves; i++) {
+		const struct move *mv = &p->moves[i];
 		order(r, mv->site, mv->shard, mv->to, move_kind_str(mv->kind), mv->why);
 		r->view.moves++;
 	}
@@ -363,16 +364,16 @@ static bool check_tilt(struct rounds *r, mono_t now)
 	return mono_is_set(r->tilt_until) && mono_diff_ms(now, r->tilt_until) > 0;
 }
 
-static void say_plan(struct rounds *r)
+static void say_plan(struct rounds *r, const struct plan *p)
 {
-	enum plan_state s = r->plan.state;
+	enum plan_state s = p->state;
 
 	if (s == r->said)
 		return;
 	bool bad = s == PLAN_HOLD || s == PLAN_CONTAIN || s == PLAN_ABSORB;
 	events_emit(r->c->events, NULL, 0, "plan", bad ? "alert" : "info",
 		    json_pack("{s:s, s:s}", "from", plan_state_str(r->said), "to", plan_state_str(s)),
-		    "%s: %s", plan_state_str(s), r->plan.why);
+		    "%s: %s", plan_state_str(s), p->why);
 	r->said = s;
 }
 
@@ -429,7 +430,8 @@ static void save(struct rounds *r)
 	auto_buf engine = { .max = STORE_VALUE_MAX };
 	auto_buf guard = { .max = STORE_VALUE_MAX };
 
-	engine_save(r->engine, &engine);
+	if (think_save(r->think, &engine) < 0)
+		return; /* under way: the next time */
 	guard_save(r->guard, &guard);
 	struct store_op ops[] = { { "engine", engine.data ? engine.data : "" },
 				  { "guard", guard.data ? guard.data : "" } };
@@ -447,47 +449,69 @@ const struct snapshot *rounds_snapshot(struct rounds *r)
 	return &r->snap;
 }
 
+/* The plan is made beside the loop, of a copy; the loop goes on meanwhile. */
 static void decide(struct rounds *r)
 {
-	mono_t before = mono_now();
+	struct snapshot copy;
 
-	rounds_snapshot(r);
-	guard_observe(r->guard, &doc(r)->policy, &r->snap);
-	plan_done(&r->plan);
-	memset(&r->plan, 0, sizeof(r->plan));
-	engine_step(r->engine, &r->snap, &r->plan);
-	r->view.decide_us = mono_now().us - before.us;
+	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
+	observe_snapshot(&r->c->model, r->last, &copy);
+	r->thought_shape = r->shape;
+	if (think_start(r->think, &copy) < 0) {
+		observe_done(&copy);
+		r->view.skipped++;
+	}
+}
+
+static bool may_act(const struct rounds *r)
+{
+	return !r->view.tilt && r->c->model.mode == MODE_STEER;
+}
+
+static void on_plan(const struct snapshot *s, const struct plan *p, int64_t took_us, void *arg)
+{
+	struct rounds *r = arg;
+
+	if (r->thought_shape != r->shape)
+		return; /* its indices are gone */
+	r->view.plan = p;
+	r->view.snapshot = s;
+	r->view.at = mono_now();
+	r->view.decide_us = took_us;
+	say_plan(r, p);
+	if (!may_act(r))
+		return;
+	rounds_snapshot(r); /* the guard judges by the present */
+	act_on_plan(r, p);
+	fleet_direct(r->c->fleet);
 }
 
 static void on_round(uv_timer_t *t)
 {
 	struct rounds *r = t->data;
 	struct model *m = &r->c->model;
-	mono_t now = mono_now();
 
-	r->view.tilt = check_tilt(r, now);
+	r->view.tilt = check_tilt(r, mono_now());
 	r->view.rounds++;
+	if (r->view.rounds % SAVE_EVERY == 0)
+		save(r);
 	expire_drains(r);
 	decide(r);
-	say_plan(r);
-	if (!r->view.tilt) {
-		if (m->mode != MODE_FREEZE)
-			follow_base(r);
-		if (m->mode == MODE_STEER) {
-			order_new_cells(r);
-			act_on_plan(r);
-			for (size_t i = 0; i < m->cl->n_sites; i++)
-				balance_site(r, i);
-		}
+	if (!r->view.tilt && m->mode != MODE_FREEZE)
+		follow_base(r);
+	if (may_act(r)) {
+		order_new_cells(r);
+		for (size_t i = 0; i < m->cl->n_sites; i++)
+			balance_site(r, i);
 	}
 	decide_permits(r);
 	alert_waiting(r);
 	fleet_direct(r->c->fleet);
-	r->view.plan = &r->plan;
-	r->view.snapshot = &r->snap;
-	r->view.at = now;
-	if (r->view.rounds % SAVE_EVERY == 0)
-		save(r);
+}
+
+int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan)
+{
+	return think_whatif(r->think, rounds_snapshot(r), moves, n, ret_plan);
 }
 
 const struct rounds_view *rounds_view(const struct rounds *r)
@@ -504,16 +528,15 @@ int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 
 void rounds_changed(struct rounds *r)
 {
-	engine_set_policy(r->engine, &doc(r)->policy);
+	think_set_policy(r->think, &doc(r)->policy);
+	r->shape++;
 	free(r->wishes);
 	r->wishes = xcalloc(doc(r)->n_nodes * doc(r)->n_shards, sizeof(*r->wishes));
 	r->wish_pending = false;
 	free(r->weights_at);
 	r->weights_at = xcalloc(doc(r)->n_sites, sizeof(*r->weights_at));
-	/* the last plan speaks of indices that are gone */
-	plan_done(&r->plan);
-	memset(&r->plan, 0, sizeof(r->plan));
-	r->view.plan = NULL;
+	r->view.plan = NULL; /* it speaks of indices that are gone */
+	r->view.snapshot = NULL;
 	rounds_snapshot(r);
 }
 
@@ -523,7 +546,7 @@ static void load(struct rounds *r)
 	auto_free char *guard = NULL;
 
 	if (store_get(r->c->store, "engine", &engine) == 0 &&
-	    engine_load(r->engine, engine, strlen(engine)) < 0)
+	    think_load(r->think, engine, strlen(engine)) < 0)
 		log_warn("the stored model could not be read: learning starts anew");
 	if (store_get(r->c->store, "guard", &guard) == 0 && guard_load(r->guard, guard, strlen(guard)) < 0)
 		log_warn("the stored ledger could not be read: it starts anew");
@@ -534,7 +557,7 @@ struct rounds *rounds_new(struct controller *c)
 	struct rounds *r = xcalloc(1, sizeof(*r));
 
 	r->c = c;
-	r->engine = engine_new(&c->model.cl->policy);
+	r->think = think_new(c->loop, &c->model.cl->policy, on_plan, r);
 	r->guard = guard_new();
 	load(r);
 	rounds_changed(r);
@@ -554,9 +577,8 @@ void rounds_free(struct rounds *r)
 {
 	save(r);
 	fleet_on_ask(r->c->fleet, NULL);
-	plan_done(&r->plan);
 	observe_done(&r->snap);
-	engine_free(r->engine);
+	think_free(r->think);
 	guard_free(r->guard);
 	free(r->wishes);
 	free(r->weights_at);

@@ -6,27 +6,32 @@
 #define CTRL_ROUNDS_H
 #include "controller/control.h"
 
-#define ROUND_MS       1000
-#define TILT_STALL_MS  2000 /* a round later than this is a tilt */
-#define TILT_HOLD_MS   10000
+#define ROUND_MS      1000
+#define TILT_STALL_MS 2000 /* a round later than this is a tilt */
+#define TILT_HOLD_MS  10000
 
 struct rounds;
 struct rounds *rounds_new(struct controller *c);
 void rounds_free(struct rounds *r);
 /* The document or mode changed: new policy, new shape. */
 void rounds_changed(struct rounds *r);
-/* What the last round thought; valid until the next. NULL before the first. */
+/* What the last round thought; valid until the loop goes on. NULL before the first round; plan is NULL until
+ * one was made of the present document. */
 struct rounds_view {
 	const struct plan *plan;
 	const struct snapshot *snapshot; /* names and indices the plan speaks of */
 	mono_t at;
 	bool tilt;
-	int64_t decide_us, late_ms; /* time to decide; how late the round was */
-	uint64_t rounds, moves;
+	int64_t decide_us, late_ms;	 /* time to decide; how late the round was */
+	uint64_t rounds, moves, skipped; /* skipped: rounds that found the last plan still being made */
 };
 const struct rounds_view *rounds_view(const struct rounds *r);
 /* I1 for an operator's change: would these cells weakened to `to` leave a shard too thin? */
-int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n, struct guard_verdict *ret_verdict);
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
+			  struct guard_verdict *ret_verdict);
+/* What if these were ordered now? Nothing is remembered. 0, or -EBUSY while a plan is being made (ask again).
+ * Indices are those of the model. The caller calls plan_done. */
+int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan);
 /* The present snapshot, built now; rounds owns it. */
 const struct snapshot *rounds_snapshot(struct rounds *r);
 #endif

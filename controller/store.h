@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_VALUE_MAX (8 * 1024 * 1024)
+#define STORE_VALUE_MAX	  (8 * 1024 * 1024)
 #define STORE_EVENTS_KEPT 20000
 
 struct store;
@@ -25,10 +25,10 @@ struct store_op {
 struct store_event {
 	uint64_t id; /* given by the store, rising from 1 without gaps */
 	int64_t wall_ms;
-	const char *kind; /* "mode", "drain", "decision", "node.up", "guard.hold", ... */
+	const char *kind;     /* "mode", "drain", "decision", "node.up", "guard.hold", ... */
 	const char *severity; /* "info", "warning", "alert" */
-	const char *text; /* one sentence */
-	const char *data; /* JSON object text */
+	const char *text;     /* one sentence */
+	const char *data;     /* JSON object text */
 };
 
 /* All ops and, when not NULL, the event: one transaction. ev->id is set. ERR_STORE: nothing happened. */

@@ -5,17 +5,11 @@ PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-c
 	libnl-3-dev libnl-route-3-dev libnl-idiag-3-dev libnftables-dev libsqlite3-dev \
 	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
 	iproute2 nftables procps psmisc curl jq openssl systemd mandoc shellcheck prometheus \
-	python3 python3-pytest python3-pyroute2 python3-yaml frr bird2 gobgpd nginx-light spin exabgp frr-pythontools
+	python3 python3-pytest python3-pyroute2 python3-yaml python3-hypothesis libglpk-dev \
+	frr frr-pythontools bird2 gobgpd exabgp nginx-light spin
 
 deps: ## install what building, testing and the demo need (Debian 12)
-	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  echo "installing:" $$missing; \
-	  $(SUDO) apt-get update -q >/dev/null && \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing >build-deps.log 2>&1 \
-	    || { tail -30 build-deps.log; echo "installing failed: see build-deps.log" >&2; exit 1; }; \
-	  rm -f build-deps.log; \
-	fi
+	@tests/deps.sh $(PACKAGES)
 
 demo: deps ## the main job on real routers, in at most 150 s (KEEP=1 leaves it running)
 	@$(MAKE) --no-print-directory -j2 all

@@ -142,7 +142,8 @@ int route_attrs_normalise(struct route_attrs *a, const char **ret_why)
 	if ((r = canon_list(a->large, &a->n_large, route_large_canon)))
 		return say(r, "not a large community (expected e.g. 64500:1:2), or too many", ret_why);
 	if ((r = canon_list(a->ext, &a->n_ext, route_ext_canon)))
-		return say(r, "not an extended community (expected e.g. \"rt 64500:1\"), or too many", ret_why);
+		return say(r, "not an extended community (expected e.g. \"rt 64500:1\"), or too many",
+			   ret_why);
 	if (a->local_pref == 100)
 		a->local_pref = 0;
 	return 0;
@@ -170,7 +171,8 @@ const char *route_grade_guess(const struct route_attrs *a)
 {
 	static const char *const prepend[] = { "normal", "prepend1", "prepend2", "prepend3" };
 
-	if (a->n_large || a->n_ext || a->med || a->local_pref || a->n_communities > 1 || (a->n_communities && a->prepends))
+	if (a->n_large || a->n_ext || a->med || a->local_pref || a->n_communities > 1 ||
+	    (a->n_communities && a->prepends))
 		return "?";
 	if (a->n_communities)
 		return strcmp(a->communities[0], "65535:0") ? "?" : "drain";

@@ -7,7 +7,7 @@
 struct api_cfg {
 	struct sockaddr_storage listen;
 	const char *ca, *cert, *key; /* PEM files; HTTPS always */
-	const char *tokens;          /* file of "NAME ROLE SHA256-HEX" lines; read again when it changes */
+	const char *tokens;	     /* file of "NAME ROLE SHA256-HEX" lines; read again when it changes */
 };
 struct api;
 int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why);

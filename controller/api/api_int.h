@@ -28,7 +28,7 @@ res_fn res_sites_list, res_sites_get, res_sites_drain, res_sites_undrain;
 res_fn res_nodes_list, res_nodes_get, res_nodes_drain, res_nodes_undrain;
 res_fn res_services_list, res_services_get, res_shards_list, res_shards_get;
 res_fn res_mode_get, res_mode_put;
-res_fn res_events_get, res_plan_get, res_status_get;
+res_fn res_events_get, res_events_one, res_plan_get, res_whatif_post, res_status_get;
 res_fn metrics_get, health_live, health_ready, openapi_get;
 
 /* The op's own words as a problem, or done() when it went well. */
@@ -39,7 +39,9 @@ struct response op_undrain(struct api *a, const struct request *req, enum drain_
 struct rounds_view;
 /* The last round's, or NULL. */
 const struct rounds_view *api_rounds(const struct api *a);
+/* Of s only the names are used. */
 json_t *plan_moves(const struct snapshot *s, const struct move *m, size_t n);
+json_t *plan_forecast(const struct snapshot *s, const struct plan *p);
 
 /* What is wrong now, worst first: fn per finding. */
 enum alert_severity { ALERT_ALERT, ALERT_WARNING, ALERT_SEVERITIES };

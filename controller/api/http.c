@@ -309,6 +309,11 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *mhd, struct
 		MHD_add_response_header(out, MHD_HTTP_HEADER_ALLOW, r.allow);
 	if (r.challenge)
 		MHD_add_response_header(out, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"sluice\"");
+	if (r.retry_after_s) {
+		char s[16];
+		snprintf(s, sizeof(s), "%u", r.retry_after_s);
+		MHD_add_response_header(out, MHD_HTTP_HEADER_RETRY_AFTER, s);
+	}
 	MHD_add_response_header(out, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(out, "X-Content-Type-Options", "nosniff");
 	enum MHD_Result ok = MHD_queue_response(mhd, (unsigned)r.status, out);

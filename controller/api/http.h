@@ -62,6 +62,7 @@ struct response {
 	char etag[24];
 	char allow[64];
 	bool challenge;			 /* WWW-Authenticate */
+	unsigned retry_after_s;		 /* 0: none */
 	const struct stream_ops *stream; /* instead of a body */
 	void *stream_arg;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * /v1/events: a list, or with Accept: text/event-stream a stream (Server-Sent Events, HTML standard 9.2).
+ * /v1/events/{id}: one.
  * Owns the hub: one listener of events.h for all streams, and the heartbeat that keeps proxies and dead
  * connections honest.
  * A stream: REPLAY (rows of the store after Last-Event-ID, in batches) -> LIVE (told by the hub) -> closed.
@@ -120,6 +121,43 @@ static struct response list(struct api *a, const struct request *req, const char
 	}
 	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)l.last,
 					 "last", (json_int_t)store_last_event(a->c->store)));
+}
+
+/* -- one ---------------------------------------------------------------------------------------------- */
+
+static int one_row(const struct store_event *ev, void *arg)
+{
+	json_t **ret = arg;
+
+	*ret = events_json(ev);
+	return 1;
+}
+
+/* 0: not an id. */
+static uint64_t id_of(const char *s)
+{
+	uint64_t id = 0;
+
+	if (strspn(s, "0123456789") != strlen(s) || strlen(s) > 18)
+		return 0;
+	for (; *s; s++)
+		id = id * 10 + (uint64_t)(*s - '0');
+	return id;
+}
+
+struct response res_events_one(struct api *a, const struct request *req)
+{
+	uint64_t id = id_of(req->params[0]);
+	json_auto_t *ev = NULL;
+
+	if (id && store_events(a->c->store, id - 1, 1, one_row, &ev) != 0)
+		return problem(503, "The store does not answer: %s.", store_why(a->c->store));
+	/* where old ones were dropped, the next that is kept comes back */
+	if (!ev || (uint64_t)json_integer_value(json_object_get(ev, "id")) != id)
+		return problem(404, "There is no event %.20s; the newest is %llu, and the last %d are kept.",
+			       req->params[0], (unsigned long long)store_last_event(a->c->store),
+			       STORE_EVENTS_KEPT);
+	return view_reply(200, json_incref(ev));
 }
 
 /* -- the stream --------------------------------------------------------------------------------------- */

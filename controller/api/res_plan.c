@@ -29,7 +29,7 @@ json_t *plan_moves(const struct snapshot *s, const struct move *m, size_t n)
 	return list;
 }
 
-static json_t *forecast_json(const struct snapshot *s, const struct plan *p)
+json_t *plan_forecast(const struct snapshot *s, const struct plan *p)
 {
 	json_t *list = json_array();
 
@@ -62,7 +62,7 @@ struct response res_plan_get(struct api *a, const struct request *req)
 			      steer_mode_str(a->c->model.mode), "tilt", v->tilt, "moves",
 			      plan_moves(v->snapshot, p->moves, p->n_moves), "refused",
 			      plan_moves(v->snapshot, p->refused, p->n_refused), "forecast",
-			      forecast_json(v->snapshot, p));
+			      plan_forecast(v->snapshot, p));
 	json_object_set_new(j, "gap_pct", view_ratio(p->gap_pct));
 	json_object_set_new(j, "coverage_pct",
 			    p->coverage_pct > 0 ? view_ratio(p->coverage_pct) : json_null());

@@ -220,3 +220,19 @@ const struct cmd cmd_get = {
 		"or the one.",
 	.run = get_run,
 };
+
+static int plan_run(struct ctl *ctl, int argc, char **argv)
+{
+	int i = ctl_opts(ctl, NULL, 0, argc, argv, 0, 0);
+
+	return i < 0 ? ctl->rc : get_document(ctl, find("plan"));
+}
+
+const struct cmd cmd_plan = {
+	.name = "plan",
+	.args = "",
+	.brief = "Show what the last round thought: the same as get plan",
+	.help = "State and reason, the moves made or proposed, those held back and why, and where the load "
+		"would go.",
+	.run = plan_run,
+};

@@ -24,6 +24,18 @@ static int set_uint(const struct opt *o, const char *s)
 	return 0;
 }
 
+static int set_list(const struct opt *o, const char *s, char *why, size_t size)
+{
+	struct opt_list *list = o->dest;
+
+	if (list->n == OPT_LIST_MAX) {
+		snprintf(why, size, "--%s may be given %d times, not more", o->name, OPT_LIST_MAX);
+		return -EINVAL;
+	}
+	list->v[list->n++] = s;
+	return 0;
+}
+
 static int set(const struct opt *o, char *value, char *why, size_t size)
 {
 	const char *want = NULL;
@@ -35,6 +47,8 @@ static int set(const struct opt *o, char *value, char *why, size_t size)
 	case OPT_STR:
 		*(const char **)o->dest = value;
 		return 0;
+	case OPT_LIST:
+		return set_list(o, value, why, size);
 	case OPT_UINT:
 		want = set_uint(o, value) ? "a whole number" : NULL;
 		break;

@@ -7,12 +7,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define OPTS_MAX 24
+#define OPTS_MAX     24
+#define OPT_LIST_MAX 16
+
+struct opt_list {
+	const char *v[OPT_LIST_MAX]; /* points into argv */
+	size_t n;
+};
 
 enum opt_kind {
 	OPT_FLAG,    /* bool */
 	OPT_STR,     /* const char *, points into argv */
 	OPT_UINT,    /* uint64_t */
+	OPT_LIST,    /* struct opt_list: may be given more than once */
 	OPT_SECONDS, /* int64_t, from "90s", "30m", "1h30m", "2d" */
 };
 

@@ -73,3 +73,43 @@ void plan_print(const struct out *o, const json_t *plan, bool all)
 	section(o, "held back", move_cols, json_object_get(plan, "refused"));
 	section(o, "forecast", forecast_cols, json_object_get(plan, "forecast"));
 }
+
+bool whatif_refused(const json_t *answer)
+{
+	return !strcmp(str(answer, "state"), "hold");
+}
+
+static void guard_line(const struct out *o, const json_t *answer)
+{
+	bool part = json_integer_value(json_object_get(answer, "left_out")) > 0;
+
+	if (whatif_refused(answer)) {
+		out_text(o, TINT_BAD, "the guard would refuse");
+		out_text(o, TINT_NONE, "  %s", str(answer, "why"));
+	} else if (!json_array_size(json_object_get(answer, "moves"))) {
+		out_text(o, TINT_DIM, "nothing would change");
+	} else {
+		out_text(o, part ? TINT_WARN : TINT_GOOD, "the guard would allow %s",
+			 part ? "what is counted here, and may refuse the rest" : "it");
+	}
+	fputc('\n', o->f);
+}
+
+void whatif_print(const struct out *o, const json_t *answer)
+{
+	json_int_t left_out = json_integer_value(json_object_get(answer, "left_out"));
+	json_t *forecast = json_object_get(answer, "forecast");
+
+	guard_line(o, answer);
+	if (left_out) {
+		out_text(o, TINT_WARN,
+			 "%" JSON_INTEGER_FORMAT
+			 " of the moves asked for are counted neither by the guard nor by the forecast",
+			 left_out);
+		fputc('\n', o->f);
+	}
+	section(o, "moves", move_cols, json_object_get(answer, "moves"));
+	section(o, "forecast", forecast_cols, forecast);
+	if (!json_array_size(forecast))
+		fprintf(o->f, "no forecast: the document has no sites\n");
+}

@@ -8,26 +8,41 @@
 
 #define UTIL_MAX 20.0 /* keep infinities out of sums */
 
+/* value: of the function where the piece starts. */
 double cost_phi(double util)
 {
 	static const struct {
-		double at, slope;
-	} piece[] = { { 0, 1 }, { 1.0 / 3, 3 }, { 2.0 / 3, 10 }, { 0.9, 70 }, { 1.0, 500 }, { 1.1, 5000 } };
-	double u = util > UTIL_MAX ? UTIL_MAX : util, sum = 0;
+		double at, slope, value;
+	} piece[] = { { 1.0, 100, 32.0 / 3 },
+		      { 0.9, 70, 11.0 / 3 },
+		      { 2.0 / 3, 10, 4.0 / 3 },
+		      { 1.0 / 3, 3, 1.0 / 3 },
+		      { 0, 1, 0 } };
+	double u = util > UTIL_MAX ? UTIL_MAX : util;
 
-	for (size_t i = 0; i < ARRAY_LEN(piece) && u > piece[i].at; i++) {
-		double end = i + 1 < ARRAY_LEN(piece) ? fmin(u, piece[i + 1].at) : u;
-		sum += (end - piece[i].at) * piece[i].slope;
-	}
-	return sum;
+	for (size_t i = 0; i < ARRAY_LEN(piece); i++)
+		if (u > piece[i].at)
+			return piece[i].value + (u - piece[i].at) * piece[i].slope;
+	return 0;
+}
+
+double cost_lost(double util)
+{
+	return util > 1 ? 1 - 1 / util : 0;
+}
+
+/* Three-point Gauss-Hermite. */
+static double expect(double (*f)(double), double u, double sd)
+{
+	if (!(sd > 1e-9))
+		return f(u);
+	double step = sd * sqrt(3.0);
+	return (f(fmax(0, u - step)) + 4 * f(u) + f(u + step)) / 6;
 }
 
 double cost_expect(double u, double sd)
 {
-	if (!(sd > 1e-9))
-		return cost_phi(u);
-	double step = sd * sqrt(3.0);
-	return (cost_phi(fmax(0, u - step)) + 4 * cost_phi(u) + cost_phi(u + step)) / 6;
+	return expect(cost_phi, u, sd);
 }
 
 double cost_util_sd(const struct round *r, size_t i, const struct res_vec *load, double dev)
@@ -43,7 +58,10 @@ double cost_site(const struct round *r, size_t i, const struct res_vec *load, do
 {
 	if (!r->s->sites[r->site[i]].healthy)
 		return 0;
-	return r->prior[i] * cost_expect(round_util(r, i, load), cost_util_sd(r, i, load, dev));
+	double u = round_util(r, i, load), sd = cost_util_sd(r, i, load, dev), lost = 0;
+	if (u + 2 * sd > 1 && r->total.v[LANE_WORTH] > 0)
+		lost = expect(cost_lost, u, sd) * load->v[LANE_WORTH] / r->total.v[LANE_WORTH];
+	return r->prior[i] * cost_expect(u, sd) + COST_LOST * lost;
 }
 
 double cost_all(const struct round *r, const struct res_vec *load, const double *dev)
@@ -71,9 +89,14 @@ double cost_capacity(const struct round *r)
 
 double cost_bound(const struct round *r)
 {
-	double cap = cost_capacity(r), weight = 0;
+	double cap = cost_capacity(r), weight = 0, u;
 
 	for (size_t i = 0; i < r->ns; i++)
 		weight += r->s->sites[r->site[i]].healthy ? r->prior[i] : 0;
-	return cap > 0 ? weight * cost_phi(r->total.v[r->main] / cap) : INFINITY;
+	if (!(cap > 0))
+		return INFINITY;
+	u = r->total.v[r->main] / cap;
+	/* above capacity the least worthy is lost first */
+	double worth = r->total.v[LANE_WORTH], lost = worth > cap ? 1 - cap / worth : 0;
+	return weight * cost_phi(u) + COST_LOST * lost;
 }

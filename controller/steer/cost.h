@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The objective as one number: the capacity-weighted mean over sites of a convex cost of utilisation (Fortz
- * and Thorup, INFOCOM 2000: slopes 1 3 10 70 500 5000), in expectation over the forecast's spread. The slope
- * above capacity outweighs the rest, so served traffic comes first and headroom second. */
+ * The objective as one number. First what is lost: the part of all traffic worth serving that sites drop
+ * (in proportion, 1 - 1/u), at COST_LOST for the whole. Then headroom: the capacity-weighted mean over sites
+ * of a convex cost of utilisation (after Fortz and Thorup, INFOCOM 2000). Both in expectation over the
+ * forecast's spread. One percent of traffic lost outweighs a site of a fifth of all capacity going from 75 %
+ * to 100 %. */
 #ifndef STEER_COST_H
 #define STEER_COST_H
 #include "controller/steer/round.h"
 
-#define Z90 1.645 /* half width of a 90 % interval in standard deviations; also one-sided 95 % */
+#define COST_LOST 1000.0 /* of losing everything */
+#define Z90	  1.645	 /* half width of a 90 % interval in standard deviations; also one-sided 95 % */
 
 double cost_phi(double util);
+/* Part of a site's traffic that is dropped. */
+double cost_lost(double util);
 /* Expectation of cost_phi at mean u, standard deviation sd (three-point Gauss-Hermite). */
 double cost_expect(double u, double sd);
 /* sd of utilisation for a load and its sd in the main resource. */

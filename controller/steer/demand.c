@@ -11,10 +11,12 @@
 
 #include "proto/base/mem.h"
 
-#define LUCY_STEPS  4
-#define FOLLOW_BASE 0.02   /* per round, all cells as the document says */
-#define FOLLOW_AWAY 0.0005 /* per round, weakened */
-#define HOME_FLOOR  1e-3   /* of the shard's mean per site: a home can grow from nothing */
+#define LUCY_STEPS    4
+#define FOLLOW_BASE   0.02   /* per round, all cells as the document says */
+#define FOLLOW_AWAY   0.0005 /* per round, weakened */
+#define GROWTH	      1.3    /* above the usual: still taken as users */
+#define SUSPECT_WORTH 0.2    /* what is above counts so much: a crowd cannot be told from an attack */
+#define HOME_FLOOR    1e-3   /* of the shard's mean per site: a home can grow from nothing */
 
 static bool resting(const struct round *r, size_t k)
 {
@@ -138,6 +140,40 @@ static bool known(const struct round *r, size_t k)
 	return false;
 }
 
+/* The part of a home's demand that is worth serving: in full up to what is usual (and some growth), little
+ * of what is above. A cell without memory is taken as it is. */
+static void worth(const struct round *r, size_t k, struct res_vec *home)
+{
+	double calm = 0, known_homes = 0;
+
+	for (size_t i = 0; i < r->ns; i++) {
+		calm += r->calm[round_cell(r, i, k)];
+		known_homes += r->calm[round_cell(r, i, k)] > 0;
+	}
+	for (size_t i = 0; i < r->ns; i++) {
+		double v = home[i].v[r->main], usual = GROWTH * r->calm[round_cell(r, i, k)];
+
+		if (known_homes <= 0 || calm <= 0)
+			usual = v;
+		home[i].v[LANE_WORTH] = fmin(v, usual) + SUSPECT_WORTH * fmax(0, v - usual);
+	}
+}
+
+/* Usual loads are learned while nothing is hot and the shard is as the document says, all at normal. */
+static void learn_calm(struct round *r, size_t k)
+{
+	for (size_t i = 0; i < r->ns; i++) {
+		struct cell_mem *m = r->mem[round_cell(r, i, k)];
+
+		if (!m)
+			continue;
+		m->n_calm += m->n_calm < CALM_ROUNDS;
+		m->calm += (r->home[round_cell(r, i, k)].v[r->main] - m->calm) / m->n_calm;
+		if (m->n_calm == 1)
+			m->calm = r->home[round_cell(r, i, k)].v[r->main];
+	}
+}
+
 /* In flight: where it will land by the model. Settled: where it lands by measurement. */
 static void flow_now(struct round *r, size_t k, const struct res_vec *home)
 {
@@ -148,15 +184,28 @@ static void flow_now(struct round *r, size_t k, const struct res_vec *home)
 		grades[i] = r->grade[round_cell(r, i, k)];
 		out[i] = r->seen[round_cell(r, i, k)];
 	}
-	if (r->shard_busy[k])
+	if (r->shard_busy[k]) {
 		flow_shard(r, k, grades, home, out);
+	} else if (resting(r, k)) {
+		for (size_t i = 0; i < r->ns; i++)
+			out[i].v[LANE_WORTH] = home[i].v[LANE_WORTH];
+	} else {
+		/* what of the measured load is worth serving only the model can tell */
+		auto_free struct res_vec *by_model = xcalloc(r->ns, sizeof(*by_model));
+		flow_shard(r, k, grades, home, by_model);
+		for (size_t i = 0; i < r->ns; i++) {
+			double all = by_model[i].v[r->main];
+			double part = all > 0 ? by_model[i].v[LANE_WORTH] / all : 1;
+			out[i].v[LANE_WORTH] = out[i].v[r->main] * part;
+		}
+	}
 	for (size_t i = 0; i < r->ns; i++) {
 		size_t c = round_cell(r, i, k);
 		const struct snap_cell *cell = round_snap(r, i, k);
 		double wide = cell->hi[r->main] - cell->lo[r->main];
 
 		r->flow[c] = out[i];
-		for (int x = 0; x < RES_N; x++) {
+		for (int x = 0; x < LANES; x++) {
 			r->load[i].v[x] += out[i].v[x];
 			r->total.v[x] += out[i].v[x];
 		}
@@ -166,7 +215,19 @@ static void flow_now(struct round *r, size_t k, const struct res_vec *home)
 	}
 }
 
-void demand_estimate(struct round *r, bool learn)
+static void shard_worth(struct round *r, size_t k)
+{
+	double all = 0, part = 0, usual = 0;
+
+	for (size_t i = 0; i < r->ns; i++) {
+		all += r->flow[round_cell(r, i, k)].v[r->main];
+		part += r->flow[round_cell(r, i, k)].v[LANE_WORTH];
+		usual += r->calm[round_cell(r, i, k)];
+	}
+	r->shard_worth[k] = usual > 0 && all > 0 ? part / all : 0;
+}
+
+void demand_estimate(struct round *r, bool learn, bool calm)
 {
 	auto_free struct res_vec *home = xcalloc(r->ns, sizeof(*home));
 
@@ -180,6 +241,12 @@ void demand_estimate(struct round *r, bool learn)
 			if (learn && r->mem[c])
 				remember(r->mem[c], &home[i], before, follow);
 		}
+		worth(r, k, home);
+		for (size_t i = 0; i < r->ns; i++)
+			r->home[round_cell(r, i, k)] = home[i];
 		flow_now(r, k, home);
+		shard_worth(r, k);
+		if (learn && follow == 1 && calm)
+			learn_calm(r, k);
 	}
 }

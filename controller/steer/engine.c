@@ -23,7 +23,7 @@ struct engine *engine_new(const struct policy *p)
 
 	e->policy = *p;
 	e->guard = guard_new();
-	e->restored_ms = RECALL_NEVER;
+	e->now_ms = e->restored_ms = RECALL_NEVER;
 	return e;
 }
 
@@ -114,18 +114,20 @@ static void decide_calm(struct engine *e, const struct round *r, struct plan *p,
 		explain_text(p->why, "no step back: %.200s", p->refused[0].why);
 }
 
-static bool contained(const struct round *r, struct plan *p)
+static bool above_capacity(const struct round *r)
 {
-	double cap = cost_capacity(r), demand = r->total.v[r->main];
+	return r->total.v[r->main] > cost_capacity(r);
+}
+
+/* Demand above capacity and nothing clean to move out of its way. */
+static void explain_contain(const struct round *r, struct plan *p)
+{
 	char a[32], b[32];
 
-	if (demand <= cap)
-		return false;
 	p->state = PLAN_CONTAIN;
 	explain_text(p->why,
 		     "demand %s is above the capacity %s of all that may receive: moving it would spread it",
-		     explain_qty(r->main, demand, a), explain_qty(r->main, cap, b));
-	return true;
+		     explain_qty(r->main, r->total.v[r->main], a), explain_qty(r->main, cost_capacity(r), b));
 }
 
 static void explain_none(const struct round *r, struct plan *p)
@@ -151,8 +153,12 @@ static void decide_hot(struct engine *e, const struct round *r, struct plan *p, 
 	unsigned left = changes_left(e, r->s->now_ms);
 	size_t i = explain_hottest(r);
 
-	if (contained(r, p))
+	bool contain = above_capacity(r);
+
+	if (!left && contain) {
+		explain_contain(r, p);
 		return;
+	}
 	if (!left) {
 		p->state = PLAN_HOLD;
 		explain_text(p->why, "%s is at %.0f %%, but there were %u changes within %.0f s: hold",
@@ -162,11 +168,20 @@ static void decide_hot(struct engine *e, const struct round *r, struct plan *p, 
 	}
 	if (left > e->policy.round_moves_max)
 		left = e->policy.round_moves_max;
-	if (!search_run(r, e->guard, left, p, t)) {
-		explain_none(r, p);
+	if (!search_run(r, e->guard, left, contain, p, t)) {
+		if (contain)
+			explain_contain(r, p);
+		else
+			explain_none(r, p);
 		return;
 	}
 	p->state = PLAN_ACT;
+	if (contain) {
+		explain_text(p->why,
+			     "demand is above capacity: attacked shards stay, %zu clean one%s leave%s",
+			     p->n_moves, p->n_moves == 1 ? "" : "s", p->n_moves == 1 ? "s" : "");
+		return;
+	}
 	explain_text(p->why, "%s is at %.0f %%: %zu change%s, then %.0f %% expected", r->names[i],
 		     100 * round_util(r, i, &r->load[i]), p->n_moves, p->n_moves == 1 ? "" : "s",
 		     100 * round_util(r, i, &t->load[i]));
@@ -194,6 +209,21 @@ static void decide(struct engine *e, const struct round *r, struct plan *p, stru
 	}
 }
 
+/* The clock starts anew when the machine does: what was remembered keeps its age. */
+static void rebase(struct engine *e, int64_t now_ms)
+{
+	int64_t by = e->now_ms == RECALL_NEVER || now_ms >= e->now_ms ? 0 : now_ms - e->now_ms;
+
+	e->now_ms = now_ms;
+	if (!by)
+		return;
+	time_shift(&e->restored_ms, by);
+	for (size_t i = 0; i < ARRAY_LEN(e->changes); i++)
+		time_shift(&e->changes[i], by);
+	shift_rebase(&e->shift, by);
+	recall_rebase(&e->mem, by);
+}
+
 void engine_step(struct engine *e, const struct snapshot *s, struct plan *ret_plan)
 {
 	struct flight_news news;
@@ -207,13 +237,14 @@ void engine_step(struct engine *e, const struct snapshot *s, struct plan *ret_pl
 		ret_plan->sites = xcalloc(s->n_sites, sizeof(*ret_plan->sites));
 		return;
 	}
+	rebase(e, s->now_ms);
 	recall_sync(&e->mem, s);
 	guard_observe(e->guard, &e->policy, s);
 	flight_observe(&e->mem, &e->shift, &e->policy, s, &news);
 	note_news(e, &news, s->now_ms);
 	hyst_observe(e, s);
 	round_init(&r, s, &e->policy, &e->shift, &e->mem);
-	demand_estimate(&r, true);
+	demand_estimate(&r, true, hyst_calm(&e->mem));
 	hyst_mark(&e->mem, &r);
 	trial_init(&t, &r);
 	decide(e, &r, ret_plan, &t);
@@ -246,7 +277,7 @@ void engine_whatif(const struct engine *e, const struct snapshot *s, const struc
 	if (n > STEER_MOVES)
 		n = STEER_MOVES;
 	round_init(&r, s, &e->policy, &e->shift, &e->mem);
-	demand_estimate(&r, false);
+	demand_estimate(&r, false, false);
 	trial_init(&t, &r);
 	for (size_t m = 0; m < n; m++) {
 		size_t i = view_of(r.site, r.ns, moves[m].site), k = view_of(r.shard, r.nk, moves[m].shard);

@@ -13,6 +13,7 @@ struct engine {
 	struct recall mem;
 	struct shift shift;
 	struct guard *guard;		     /* its own: the one before the wire is the controller's */
+	int64_t now_ms;			     /* of the last round; RECALL_NEVER */
 	int64_t restored_ms;		     /* the last step back; RECALL_NEVER */
 	int64_t changes[ENGINE_CHANGES_MAX]; /* when own changes were ordered, a ring */
 	size_t n_changes;
@@ -22,6 +23,8 @@ struct engine {
 
 /* hyst.c: samples the sites' utilisation into their histories. */
 void hyst_observe(struct engine *e, const struct snapshot *s);
+/* No site was above the trigger in the last samples. */
+bool hyst_calm(const struct recall *mem);
 /* Marks r->hot and r->urgent, and as busy the sites that wait for much in flight. After demand_estimate. */
 void hyst_mark(const struct recall *mem, struct round *r);
 

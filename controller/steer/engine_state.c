@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The engine's state as text, one fact a line, and back. Format: "sluice-steer 1", then lines of the engine
- * ("restored", "change"), the model ("shed", "dest"), the memory ("site", "flight", "cell"), then the guard's
- * own text from its line "guard 1" to the end. Loaded into fresh structures first: an error changes nothing.
- * Times are the snapshot's now_ms: it must go on counting across a restart. */
+ * ("now", "restored", "change"), the model ("shed", "dest"), the memory ("site", "flight", "cell"), then the
+ * guard's own text from its line "guard 1" to the end. Loaded into fresh structures first: an error changes
+ * nothing. Times are the snapshot's now_ms, and "now" is the last one: when the next snapshot's is smaller,
+ * the machine was started anew, and all of them are moved so that their ages stay (engine.c, guard.c). */
 #include "controller/steer/engine_int.h"
 
 #include "proto/base/err.h"
@@ -16,6 +17,8 @@ void engine_save(const struct engine *e, struct buf *out)
 	size_t n = e->n_changes < ENGINE_CHANGES_MAX ? e->n_changes : ENGINE_CHANGES_MAX;
 
 	buf_adds(out, HEADER "\n");
+	if (e->now_ms != RECALL_NEVER)
+		buf_addf(out, "now %lld\n", (long long)e->now_ms);
 	if (e->restored_ms != RECALL_NEVER)
 		buf_addf(out, "restored %lld\n", (long long)e->restored_ms);
 	for (size_t i = 0; i < n; i++)
@@ -29,6 +32,10 @@ static int load_line(struct engine *e, const char *line)
 {
 	long long at;
 
+	if (sscanf(line, "now %lld", &at) == 1) {
+		e->now_ms = at;
+		return 0;
+	}
 	if (sscanf(line, "restored %lld", &at) == 1) {
 		e->restored_ms = at;
 		return 0;

@@ -13,12 +13,15 @@
 
 #include "proto/base/mem.h"
 
-#define STABLE_SHARE   0.20 /* samples agree when they differ by less than this of the shard's total */
-#define CONSERVE_SHARE 0.10 /* learn only when the total moved less than this (plus noise) */
-#define MEASURABLE     0.05 /* of the shard at the site, before or after */
-#define MOVED_NOTHING  0.02 /* of the shard */
-#define LEARN_WEIGHT   8.0  /* pseudo-counts of one clean observation */
-#define LEARN_MIXED    0.25 /* of that for destinations when other sites are weakened too */
+#define SLACK	       0.03 /* of the shard's load there: measuring is not exact either */
+#define WIDEN_MORE     1.15
+#define WIDEN_LESS     0.9846 /* 1.15^(-1/9) */
+#define STABLE_SHARE   0.20   /* samples agree when they differ by less than this of the shard's total */
+#define CONSERVE_SHARE 0.10   /* learn only when the total moved less than this (plus noise) */
+#define MEASURABLE     0.05   /* of the shard at the site, before or after */
+#define MOVED_NOTHING  0.02   /* of the shard */
+#define LEARN_WEIGHT   8.0    /* pseudo-counts of one clean observation */
+#define LEARN_MIXED    0.25   /* of that for destinations when other sites are weakened too */
 
 struct settled { /* one shard's flight, measured */
 	const struct snapshot *s;
@@ -34,7 +37,7 @@ static double mid(const struct snap_cell *c, int x)
 
 	lo = isfinite(lo) && lo > 0 ? lo : 0;
 	hi = isfinite(hi) && hi > 0 ? hi : 0;
-	return (lo + hi) / 2;
+	return recall_middle(lo, hi);
 }
 
 static void push_sample(struct cell_mem *m, const struct snap_cell *c)
@@ -54,6 +57,27 @@ static double mean_bps(const struct cell_mem *m)
 	return m->n_samples ? sum / m->n_samples : 0;
 }
 
+/* Do the samples agree on the shard's total? */
+static bool steady(struct cell_mem **cells, size_t n)
+{
+	double lo = INFINITY, hi = 0;
+
+	for (int j = 0; j < RECALL_SAMPLES; j++) {
+		double sum = 0;
+		for (size_t i = 0; i < n; i++)
+			sum += cells[i]->sample[j][RES_BPS];
+		lo = fmin(lo, sum);
+		hi = fmax(hi, sum);
+	}
+	return hi <= lo * (1 + CONSERVE_SHARE);
+}
+
+/* A change ordered while load rises is measured against the newest sample: the mean is history. */
+static double latest_bps(const struct cell_mem *m, bool rising)
+{
+	return rising && m->n_samples ? m->sample[0][RES_BPS] : mean_bps(m);
+}
+
 static bool recognised(const struct cell_mem *m, const struct policy *p, int64_t now_ms)
 {
 	return m->proposed_ms != RECALL_NEVER && !strcmp(m->proposed_to, m->wanted) &&
@@ -62,11 +86,13 @@ static bool recognised(const struct cell_mem *m, const struct policy *p, int64_t
 
 static void begin(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s)
 {
+	bool rising = !steady(cells, s->n_sites);
+
 	f->cells = 0;
 	f->total = 0;
 	f->own = true;
 	for (size_t i = 0; i < s->n_sites; i++) {
-		cells[i]->before = mean_bps(cells[i]);
+		cells[i]->before = latest_bps(cells[i], rising);
 		f->total += cells[i]->before;
 	}
 	f->flying = true;
@@ -230,10 +256,19 @@ static void learn_dests(const struct settled *m, struct shift *model, int from, 
 		}
 }
 
-static void verify(const struct settled *m, double s0, double s1, struct site_mem *site,
+/* Nine of ten forecasts shall hold: each that does not widens the next, each that does narrows them. */
+static void widen(struct recall *mem, bool inside)
+{
+	double w = mem->widen >= 1 ? mem->widen : 1;
+
+	mem->widen = fmin(fmax(w * (inside ? WIDEN_LESS : WIDEN_MORE), 1), WIDEN_MAX);
+}
+
+static void verify(const struct settled *m, double s0, double s1, struct recall *mem,
 		   struct flight_news *news)
 {
-	double moved = (s0 - s1) * m->total, slack = 0.5 * m->noise * m->total;
+	struct site_mem *site = recall_site(mem, m->f->site);
+	double moved = (s0 - s1) * m->total, slack = (0.5 * m->noise + SLACK * fmax(s0, s1)) * m->total;
 	bool inside = moved >= m->f->moved_lo - slack && moved <= m->f->moved_hi + slack;
 
 	if (!m->f->own)
@@ -242,6 +277,8 @@ static void verify(const struct settled *m, double s0, double s1, struct site_me
 		site->seen++;
 		site->inside += inside;
 	}
+	if (m->f->kind == MOVE_SHED || m->f->kind == MOVE_ATTRACT)
+		widen(mem, inside);
 	if (inside || m->f->kind == MOVE_RESTORE || m->f->kind == MOVE_ROLLBACK ||
 	    news->n_misses >= FLIGHT_MISSES)
 		return;
@@ -263,7 +300,7 @@ static void finish(struct settled *m, struct recall *mem, struct shift *model, s
 	    m->total <= 0 || fabs(m->total / f->total - 1) > CONSERVE_SHARE + m->noise)
 		return;
 	double s0 = share_before(m, m->site), s1 = share_after(m, m->site);
-	verify(m, s0, s1, recall_site(mem, f->site), news);
+	verify(m, s0, s1, mem, news);
 	if ((to > from ? s0 : s1) < MEASURABLE)
 		return;
 	learn_shed(m, model, from, to, s0, s1);
@@ -302,7 +339,7 @@ void flight_observe(struct recall *mem, struct shift *model, const struct policy
 	*ret_news = (struct flight_news){ 0 };
 	for (size_t k = 0; k < s->n_shards; k++) {
 		for (size_t i = 0; i < s->n_sites; i++)
-			cells[i] = recall_cell(mem, s->sites[i].name, s->shards[k].name);
+			cells[i] = recall_at(mem, s, i, k);
 		observe_shard(mem, model, p, s, k, cells, ret_news);
 	}
 }

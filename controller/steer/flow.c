@@ -66,7 +66,7 @@ static double chain_step(const struct round *r, const struct chain *c, struct re
 	for (size_t w = 0; w < c->n; w++) {
 		size_t i = c->weak[w];
 
-		for (int x = 0; x < RES_N; x++) {
+		for (int x = 0; x < LANES; x++) {
 			if (!r->on[x] || v[i].v[x] <= 0)
 				continue;
 			double go = v[i].v[x] * (1 - c->keep[w]);
@@ -106,11 +106,11 @@ void flow_shard(const struct round *r, size_t k, const uint8_t *grades, const st
 			next[c.weak[w]] = (struct res_vec){ 0 };
 		}
 		for (size_t i = 0; i < r->ns; i++)
-			for (int x = 0; x < RES_N; x++)
+			for (int x = 0; x < LANES; x++)
 				ret_out[i].v[x] += next[i].v[x];
 	}
 	for (size_t w = 0; w < c.n; w++)
-		for (int x = 0; x < RES_N; x++)
+		for (int x = 0; x < LANES; x++)
 			ret_out[c.weak[w]].v[x] += v[c.weak[w]].v[x];
 	chain_done(&c);
 }
@@ -121,33 +121,50 @@ static void change_dev(const struct round *r, size_t i, size_t k, unsigned from,
 	const struct shed *a = round_shed(r, i, k, from), *b = round_shed(r, i, k, to);
 	const struct dest_row *d = round_dest(r, i, k, to > from ? to : from);
 	double h = r->home[round_cell(r, i, k)].v[r->main], step = fabs(b->mean - a->mean);
-	double var = fmax(a->var, b->var);
+	double var = fmax(a->var, b->var), wide = r->widen * h;
 
 	for (size_t j = 0; j < r->ns; j++) {
 		double m = d->mean[j];
 
-		dev[j] = j == i ? h * sqrt(var)
-				: h * sqrt(var * m * m + step * step * m * (1 - m) / (d->alpha + 1));
+		dev[j] = j == i ? wide * sqrt(var)
+				: wide * sqrt(var * m * m + step * step * m * (1 - m) / (d->alpha + 1));
 	}
+}
+
+/* Of the shard under the ordered grades, by the model; once a round. */
+static const struct res_vec *model_now(const struct round *r, size_t k)
+{
+	struct res_vec *model = &r->model[k * r->ns];
+
+	if (r->modelled[k])
+		return model;
+	auto_free uint8_t *grades = xcalloc(r->ns, 1);
+	auto_free struct res_vec *home = xcalloc(r->ns, sizeof(*home));
+	for (size_t j = 0; j < r->ns; j++) {
+		grades[j] = r->grade[round_cell(r, j, k)];
+		home[j] = r->home[round_cell(r, j, k)];
+	}
+	flow_shard(r, k, grades, home, model);
+	r->modelled[k] = true;
+	return model;
 }
 
 void flow_change(const struct round *r, size_t i, size_t k, unsigned to, struct effect *ret_effect)
 {
 	auto_free uint8_t *grades = xcalloc(r->ns, 1);
-	auto_free struct res_vec *home = xcalloc(r->ns, sizeof(*home)), *was = xcalloc(r->ns, sizeof(*was)),
-				 *will = xcalloc(r->ns, sizeof(*will));
+	auto_free struct res_vec *home = xcalloc(r->ns, sizeof(*home)), *will = xcalloc(r->ns, sizeof(*will));
+	const struct res_vec *was = model_now(r, k);
 	size_t c = round_cell(r, i, k);
 
 	for (size_t j = 0; j < r->ns; j++) {
 		grades[j] = r->grade[round_cell(r, j, k)];
 		home[j] = r->home[round_cell(r, j, k)];
 	}
-	flow_shard(r, k, grades, home, was);
 	grades[i] = (uint8_t)to;
 	flow_shard(r, k, grades, home, will);
 	/* the model moves the measured flow: what it gets wrong about today stays out of the forecast */
 	for (size_t j = 0; j < r->ns; j++)
-		for (int x = 0; x < RES_N; x++)
+		for (int x = 0; x < LANES; x++)
 			ret_effect->flow[j].v[x] =
 				fmax(0, r->flow[round_cell(r, j, k)].v[x] + will[j].v[x] - was[j].v[x]);
 	change_dev(r, i, k, r->grade[c], to, ret_effect->dev);

@@ -78,7 +78,8 @@ static unsigned grade_by_name(const struct grade_set *gs, const char *name)
 }
 
 /* The order for this cell is now `to`: charge it when it is news. */
-static void order(struct guard *g, const struct snapshot *s, size_t site, size_t shard, unsigned to)
+static struct guard_cell *order(struct guard *g, const struct snapshot *s, size_t site, size_t shard,
+				unsigned to)
 {
 	const char *sn = s->sites[site].name, *kn = s->shards[shard].name, *name = s->grades->g[to].name;
 	bool first;
@@ -90,7 +91,9 @@ static void order(struct guard *g, const struct snapshot *s, size_t site, size_t
 		c->changed_ms = s->now_ms;
 		c->in_flight = true;
 	}
-	key_copy(c->wanted, name);
+	if (first || c->in_flight || strcmp(c->wanted, name))
+		key_copy(c->wanted, name);
+	return c;
 }
 
 static void observe_cell(struct guard *g, const struct policy *p, const struct snapshot *s, size_t i,
@@ -100,9 +103,7 @@ static void observe_cell(struct guard *g, const struct policy *p, const struct s
 
 	if (cell->wanted >= s->grades->n)
 		return;
-	order(g, s, i, k, cell->wanted);
-	bool first;
-	struct guard_cell *c = cell_get(g, s->sites[i].name, s->shards[k].name, &first);
+	struct guard_cell *c = order(g, s, i, k, cell->wanted);
 	int64_t age = s->now_ms - c->changed_ms;
 
 	if ((cell->grade == cell->wanted && age >= p->settle_min_ms) || age >= p->settle_max_ms)
@@ -129,8 +130,25 @@ static void observe_site(struct guard *g, const struct snapshot *s, size_t i)
 	g->mass_n += m->fell_ms != INT64_MIN && s->now_ms - m->fell_ms <= MASS_WINDOW_MS;
 }
 
+/* The clock starts anew when the machine does: what was remembered keeps its age. */
+static void rebase(struct guard *g, int64_t now_ms)
+{
+	int64_t by = g->told && now_ms < g->now_ms ? now_ms - g->now_ms : 0;
+
+	g->told = true;
+	g->now_ms = now_ms;
+	if (!by)
+		return;
+	for (struct guard_cell *c = g->cells; c; c = c->hh.next)
+		time_shift(&c->changed_ms, by);
+	for (struct guard_site *m = g->sites; m; m = m->hh.next)
+		time_shift(&m->fell_ms, by);
+	ledger_rebase(&g->ledger, by);
+}
+
 void guard_observe(struct guard *g, const struct policy *p, const struct snapshot *s)
 {
+	rebase(g, s->now_ms);
 	g->mass_n = 0;
 	for (size_t i = 0; i < s->n_sites; i++)
 		observe_site(g, s, i);
@@ -168,6 +186,8 @@ double guard_ledger(const struct guard *g, const char *site, const char *shard, 
 void guard_save(const struct guard *g, struct buf *out)
 {
 	buf_adds(out, "guard 1\n");
+	if (g->told)
+		buf_addf(out, "now %lld\n", (long long)g->now_ms);
 	for (const struct guard_cell *c = g->cells; c; c = c->hh.next)
 		if (key_name_ok(c->key.site) && key_name_ok(c->key.shard) && key_name_ok(c->wanted))
 			buf_addf(out, "order %s %s %s %lld %d\n", c->key.site, c->key.shard, c->wanted,
@@ -215,6 +235,13 @@ static int load_health(struct guard *g, const char *line)
 
 static int load_line(struct guard *g, const char *line)
 {
+	long long now;
+
+	if (sscanf(line, "now %lld", &now) == 1) {
+		g->told = true;
+		g->now_ms = now;
+		return 0;
+	}
 	if (!strncmp(line, "order ", 6))
 		return load_order(g, line);
 	if (!strncmp(line, "health ", 7))

@@ -27,7 +27,9 @@ struct guard {
 	struct guard_cell *cells;
 	struct guard_site *sites;
 	struct ledger ledger;
-	bool mass; /* > 25 % of sites turned unhealthy within 60 s */
+	bool told;	/* now_ms is set */
+	int64_t now_ms; /* of the last round */
+	bool mass;	/* > 25 % of sites turned unhealthy within 60 s */
 	size_t mass_n;
 };
 

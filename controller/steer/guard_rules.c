@@ -54,7 +54,8 @@ static bool stays(const struct snapshot *s, size_t site, size_t shard, unsigned 
 {
 	const struct snap_cell *c = snap_cell(s, site, shard);
 
-	return s->sites[site].healthy && c->announced && !emptied(s, c->wanted, from) && !emptied(s, wanted, from);
+	return s->sites[site].healthy && c->announced && !emptied(s, c->wanted, from) &&
+	       !emptied(s, wanted, from);
 }
 
 bool guard_stays_announced(const struct snapshot *s, size_t site, size_t shard, unsigned wanted)

@@ -26,7 +26,7 @@ static double site_util(const struct snapshot *s, size_t i)
 			continue;
 		for (size_t k = 0; k < s->n_shards; k++) {
 			const struct snap_cell *c = snap_cell(s, i, k);
-			double v = site->dropping ? c->hi[x] : (c->lo[x] + c->hi[x]) / 2;
+			double v = site->dropping ? c->hi[x] : recall_middle(c->lo[x], c->hi[x]);
 			sum += isfinite(v) && v > 0 ? v : 0;
 		}
 		top = fmax(top, sum / site->cap[x]);
@@ -54,6 +54,14 @@ void hyst_observe(struct engine *e, const struct snapshot *s)
 		m->hot = (uint8_t)(m->hot << 1 | (hottest > e->policy.trigger_util));
 		m->urgent = (uint8_t)(m->urgent << 1 | (hottest > e->policy.urgent_util));
 	}
+}
+
+bool hyst_calm(const struct recall *mem)
+{
+	for (const struct site_mem *m = mem->sites; m; m = m->hh.next)
+		if (m->hot & 0xf)
+			return false;
+	return true;
 }
 
 /* Much of what will be at this site is still on its way: better judged when it has landed. */

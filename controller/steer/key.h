@@ -11,6 +11,13 @@
 
 #include "controller/steer/steer.h"
 
+/* A time that is not set stays so; others move when the clock they were told by starts anew. */
+static inline void time_shift(int64_t *t, int64_t by)
+{
+	if (*t != INT64_MIN)
+		*t += by;
+}
+
 struct cell_key {
 	char site[STEER_NAME], shard[STEER_NAME];
 };

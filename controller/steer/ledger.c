@@ -93,6 +93,12 @@ void ledger_done(struct ledger *l)
 	}
 }
 
+void ledger_rebase(struct ledger *l, int64_t by_ms)
+{
+	for (struct ledger_entry *e = l->head; e; e = e->hh.next)
+		time_shift(&e->at_ms, by_ms);
+}
+
 void ledger_save(const struct ledger *l, struct buf *out)
 {
 	for (const struct ledger_entry *e = l->head; e; e = e->hh.next)

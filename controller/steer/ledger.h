@@ -26,6 +26,8 @@ void ledger_add(struct ledger *l, const char *site, const char *shard, double co
 /* Drops entries that have decayed to nothing. */
 void ledger_prune(struct ledger *l, int64_t now_ms);
 void ledger_done(struct ledger *l);
+/* The clock moved by so much. */
+void ledger_rebase(struct ledger *l, int64_t by_ms);
 /* Lines "ledger SITE SHARD PENALTY AT_MS". load_line: ERR_MALFORMED when it is not one. */
 void ledger_save(const struct ledger *l, struct buf *out);
 int ledger_load_line(struct ledger *l, const char *line);

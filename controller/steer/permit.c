@@ -58,7 +58,8 @@ static void permits_of(const struct policy *p, const struct snapshot *s, size_t 
 	for (size_t j = 0; j < n; j++) {
 		size_t i = order[(turn + j) % n], cell = i * s->n_shards + k;
 
-		/* not counted on anyway: a dead service still announced there may go as long as the rest hold I1 */
+		/* not counted on anyway: a dead service still announced there may go as long as the rest hold
+		 * I1 */
 		if (!guard_stays_announced(s, i, k, s->cells[cell].wanted) || held[cell]) {
 			ret_grants[cell] = ok;
 			continue;

@@ -107,15 +107,41 @@ static void forget(struct recall *r, const struct snapshot *s)
 	recall_done(&keep);
 }
 
+struct cell_mem *recall_at(const struct recall *r, const struct snapshot *s, size_t site, size_t shard)
+{
+	size_t at = site * s->n_shards + shard;
+	struct cell_mem *m = r->n_grid == s->n_sites * s->n_shards ? r->grid[at] : NULL;
+
+	if (m && !strncmp(m->key.site, s->sites[site].name, STEER_NAME - 1) &&
+	    !strncmp(m->key.shard, s->shards[shard].name, STEER_NAME - 1))
+		return m;
+	return recall_cell(r, s->sites[site].name, s->shards[shard].name);
+}
+
+static void grid(struct recall *r, const struct snapshot *s)
+{
+	size_t n = s->n_sites * s->n_shards;
+
+	if (r->n_grid != n) {
+		free(r->grid);
+		r->grid = xcalloc(n, sizeof(struct cell_mem *));
+		r->n_grid = n;
+	}
+	for (size_t i = 0; i < s->n_sites; i++)
+		for (size_t k = 0; k < s->n_shards; k++) {
+			struct cell_mem *m = recall_at(r, s, i, k);
+			r->grid[i * s->n_shards + k] =
+				m ? m : cell_add(r, s->sites[i].name, s->shards[k].name);
+		}
+}
+
 void recall_sync(struct recall *r, const struct snapshot *s)
 {
 	for (size_t i = 0; i < s->n_sites; i++)
 		site_add(r, s->sites[i].name);
 	for (size_t k = 0; k < s->n_shards; k++)
 		shard_add(r, s->shards[k].name);
-	for (size_t i = 0; i < s->n_sites; i++)
-		for (size_t k = 0; k < s->n_shards; k++)
-			cell_add(r, s->sites[i].name, s->shards[k].name);
+	grid(r, s);
 	if (HASH_COUNT(r->sites) != s->n_sites || HASH_COUNT(r->shards) != s->n_shards)
 		forget(r, s);
 }
@@ -138,6 +164,20 @@ void recall_done(struct recall *r)
 		HASH_DEL(r->cells, cell);
 		free(cell);
 	}
+	free(r->grid);
+	r->grid = NULL;
+	r->n_grid = 0;
+}
+
+void recall_rebase(struct recall *r, int64_t by_ms)
+{
+	for (struct shard_mem *m = r->shards; m; m = m->hh.next)
+		time_shift(&m->since_ms, by_ms);
+	for (struct cell_mem *m = r->cells; m; m = m->hh.next) {
+		time_shift(&m->changed_ms, by_ms);
+		time_shift(&m->proposed_ms, by_ms);
+		time_shift(&m->restorable_ms, by_ms);
+	}
 }
 
 /* "-" stands for an empty name. */
@@ -154,14 +194,20 @@ static void undash(char dst[STEER_NAME], const char *s)
 static void save_cells(const struct recall *r, struct buf *out)
 {
 	for (const struct cell_mem *m = r->cells; m; m = m->hh.next)
-		if (key_name_ok(m->key.site) && key_name_ok(m->key.shard))
+		if (key_name_ok(m->key.site) && key_name_ok(m->key.shard)) {
+			if (m->n_calm)
+				buf_addf(out, "calm %s %s %.17g %u\n", m->key.site, m->key.shard, m->calm,
+					 m->n_calm);
 			buf_addf(out, "cell %s %s %s %s %lld %.17g %.17g %.17g %.17g %.17g\n", m->key.site,
 				 m->key.shard, dash(m->wanted), dash(m->previous), (long long)m->changed_ms,
 				 m->home[0], m->home[1], m->home[2], m->home[3], m->before);
+		}
 }
 
 void recall_save(const struct recall *r, struct buf *out)
 {
+	if (r->widen > 1)
+		buf_addf(out, "widen %.17g\n", r->widen);
 	for (const struct site_mem *m = r->sites; m; m = m->hh.next)
 		if (key_name_ok(m->name))
 			buf_addf(out, "site %s %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen,
@@ -239,6 +285,31 @@ static int load_cell(struct recall *r, const char *line)
 	return 0;
 }
 
+static int load_calm(struct recall *r, const char *line)
+{
+	char site[STEER_NAME], shard[STEER_NAME];
+	double calm;
+	unsigned n;
+
+	if (sscanf(line, "calm %63s %63s %lf %u", site, shard, &calm, &n) != 4 || !isfinite(calm) ||
+	    calm < 0 || HASH_COUNT(r->cells) >= (size_t)STEER_SITES_MAX * STEER_SHARDS_MAX)
+		return ERR_MALFORMED;
+	struct cell_mem *m = cell_add(r, site, shard);
+	m->calm = calm;
+	m->n_calm = n < CALM_ROUNDS ? n : CALM_ROUNDS;
+	return 0;
+}
+
+static int load_widen(struct recall *r, const char *line)
+{
+	double widen;
+
+	if (sscanf(line, "widen %lf", &widen) != 1 || !(widen >= 1))
+		return ERR_MALFORMED;
+	r->widen = fmin(widen, WIDEN_MAX);
+	return 0;
+}
+
 int recall_load_line(struct recall *r, const char *line)
 {
 	if (!strncmp(line, "site ", 5))
@@ -247,5 +318,9 @@ int recall_load_line(struct recall *r, const char *line)
 		return load_flight(r, line);
 	if (!strncmp(line, "cell ", 5))
 		return load_cell(r, line);
+	if (!strncmp(line, "calm ", 5))
+		return load_calm(r, line);
+	if (!strncmp(line, "widen ", 6))
+		return load_widen(r, line);
 	return ERR_MALFORMED;
 }

@@ -7,6 +7,17 @@
 
 #define RECALL_SAMPLES 3
 #define RECALL_NEVER   INT64_MIN
+#define CALM_KNOWN     5
+#define CALM_ROUNDS    300 /* the usual load is an average over about so many calm rounds */
+
+/* Where in the interval of a dropping site's load the truth is taken to be: what was carried (0) is surely
+ * too little, what was counted as offered (1) may be too much. */
+#define RECALL_LEAN 0.5
+
+static inline double recall_middle(double lo, double hi)
+{
+	return lo + RECALL_LEAN * (hi - lo);
+}
 
 struct site_mem {
 	char name[STEER_NAME];
@@ -34,7 +45,9 @@ struct cell_mem {
 	char wanted[STEER_NAME];   /* order last seen; empty: none */
 	char previous[STEER_NAME]; /* the grade before it */
 	int64_t changed_ms;
-	double home[RES_N];		      /* demand homed here when all is normal */
+	double home[RES_N]; /* demand homed here when all is normal */
+	double calm;	    /* usual load landing here, main resource, while nothing is hot */
+	unsigned n_calm;    /* rounds behind it, at most CALM_ROUNDS */
 	double sample[RECALL_SAMPLES][RES_N]; /* middle of the interval, newest first */
 	unsigned n_samples;
 	double before;		 /* bit/s when the change in flight began */
@@ -46,19 +59,28 @@ struct cell_mem {
 	UT_hash_handle hh;
 };
 
+#define WIDEN_MAX 4.0
+
 struct recall {
+	double widen; /* 0: as 1 */
 	struct site_mem *sites;
 	struct shard_mem *shards;
 	struct cell_mem *cells;
+	struct cell_mem **grid; /* by the last snapshot's indices, n_grid of them: saves looking names up */
+	size_t n_grid;
 };
 
 /* NULL when unknown. */
 struct site_mem *recall_site(const struct recall *r, const char *name);
 struct shard_mem *recall_shard(const struct recall *r, const char *name);
 struct cell_mem *recall_cell(const struct recall *r, const char *site, const char *shard);
+/* The cell of a snapshot's indices; NULL when unknown. */
+struct cell_mem *recall_at(const struct recall *r, const struct snapshot *s, size_t site, size_t shard);
 /* Creates what a snapshot names and forgets what it no longer names. */
 void recall_sync(struct recall *r, const struct snapshot *s);
 void recall_done(struct recall *r);
+/* The clock moved by so much. */
+void recall_rebase(struct recall *r, int64_t by_ms);
 void recall_save(const struct recall *r, struct buf *out);
 int recall_load_line(struct recall *r, const char *line);
 #endif

@@ -9,6 +9,7 @@
 
 #include "controller/steer/cost.h"
 #include "controller/steer/explain.h"
+#include "controller/steer/ledger.h"
 #include "proto/base/mem.h"
 
 #define STEP_DIVISOR   2 /* steps are restore_hold / this apart */
@@ -31,7 +32,7 @@ static bool below_release(const struct round *r, size_t k, const struct effect *
 			continue;
 		if (!r->receiver[j])
 			return false;
-		for (int x = 0; x < RES_N; x++)
+		for (int x = 0; x < LANES; x++)
 			load.v[x] += e->flow[j].v[x] - r->flow[round_cell(r, j, k)].v[x];
 		*ret_top = fmax(*ret_top, round_util(r, j, &load));
 	}
@@ -88,6 +89,16 @@ struct step {
 	bool found;
 };
 
+/* A step that is not the last must leave the flap ledger room for the last, or the way back ends half way. */
+static bool affordable(const struct engine *e, const struct round *r, size_t i, size_t k, unsigned to)
+{
+	unsigned now = r->grade[round_cell(r, i, k)], base = round_snap(r, i, k)->base;
+	double spent = guard_ledger(e->guard, r->names[i], r->s->shards[r->shard[k]].name, r->s->now_ms);
+
+	return to == base ||
+	       spent + ledger_cost(r->gs, now, to) + ledger_cost(r->gs, to, base) <= 2 * r->p->ledger_max;
+}
+
 /* Looks at one weakened cell: keeps its clock, and offers it when it is due and better than the best. */
 static void consider(const struct engine *e, const struct round *r, size_t i, size_t k, struct effect *eff,
 		     const bool *barred, struct step *best, size_t *ret_waiting)
@@ -100,7 +111,7 @@ static void consider(const struct engine *e, const struct round *r, size_t i, si
 	if (!m || cell->pinned || r->off[c] || r->grade[c] == cell->base || barred[c])
 		return;
 	unsigned to = step_to(r, i, k, eff, &top);
-	if (to == r->grade[c]) {
+	if (to == r->grade[c] || !affordable(e, r, i, k, to)) {
 		m->restorable_ms = RECALL_NEVER;
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "proto/base/mem.h"
 
 #define IMBALANCE_MAX 1.20 /* more than that is for weights to cure, not for BGP */
+#define RISING	      1.25
 #define FAMILIES      3
 
 static void sort_names(size_t *idx, size_t n, const char *const *name)
@@ -66,8 +67,12 @@ static void view_sites(struct round *r, const struct recall *mem)
 	for (int x = RES_N; x-- > 0;)
 		if (r->on[x])
 			r->main = x;
+	r->single = true;
+	for (int x = 0; x < RES_N; x++)
+		r->single = r->single && (x == r->main || !r->on[x]);
 	if (!r->on[r->main])
 		r->on[r->main] = true; /* nothing is limited: still tell effects in bit/s */
+	r->on[LANE_WORTH] = true;
 	for (size_t i = 0; i < r->ns; i++) {
 		r->prior[i] = r->cap[i].v[r->main] > 0 ? r->cap[i].v[r->main] : 0;
 		sum += r->prior[i];
@@ -76,19 +81,34 @@ static void view_sites(struct round *r, const struct recall *mem)
 		r->prior[i] = sum > 0 ? r->prior[i] / sum : 1.0 / (double)r->ns;
 }
 
-static struct res_vec smoothed(const struct snap_cell *c, const struct cell_mem *m)
+static struct res_vec smoothed(const struct snap_cell *c, const struct cell_mem *m, bool rising)
 {
 	struct res_vec out = { 0 };
+	unsigned n = m ? (rising && m->n_samples ? 1 : m->n_samples) : 0;
 
 	for (int x = 0; x < RES_N; x++) {
-		if (!m || !m->n_samples) {
-			out.v[x] = (sane(c->lo[x]) + sane(c->hi[x])) / 2;
-			continue;
-		}
-		for (unsigned j = 0; j < m->n_samples; j++)
-			out.v[x] += m->sample[j][x] / m->n_samples;
+		if (!n)
+			out.v[x] = recall_middle(sane(c->lo[x]), sane(c->hi[x]));
+		for (unsigned j = 0; j < n; j++)
+			out.v[x] += m->sample[j][x] / n;
 	}
 	return out;
+}
+
+/* The site's newest sample is far above the oldest: their mean would be history. */
+static bool rises(const struct round *r, size_t i)
+{
+	double now = 0, before = 0;
+
+	for (size_t k = 0; k < r->nk; k++) {
+		const struct cell_mem *m = r->mem[round_cell(r, i, k)];
+
+		if (!m || m->n_samples < 2)
+			continue;
+		now += m->sample[0][r->main];
+		before += m->sample[m->n_samples - 1][r->main];
+	}
+	return now > RISING * before;
 }
 
 static void view_cells(struct round *r, const struct recall *mem)
@@ -101,15 +121,22 @@ static void view_cells(struct round *r, const struct recall *mem)
 			const struct snap_cell *cell = round_snap(r, i, k);
 			const struct snap_site *site = &r->s->sites[r->site[i]];
 
-			r->mem[c] = recall_cell(mem, site->name, r->s->shards[r->shard[k]].name);
+			r->mem[c] = recall_at(mem, r->s, r->site[i], r->shard[k]);
 			r->grade[c] = cell->wanted <= last ? cell->wanted : (uint8_t)last;
-			r->seen[c] = smoothed(cell, r->mem[c]);
+			r->calm[c] = r->mem[c] && r->mem[c]->n_calm >= CALM_KNOWN ? r->mem[c]->calm : 0;
 			/* ordered back but not yet announced counts as announced: it is in flight */
-			/* what we withdrew ourselves can come back; what is not there against our will cannot */
+			/* what we withdrew ourselves can come back; what is not there against our will cannot
+			 */
 			bool gone = !cell->announced && cell->grade == cell->wanted &&
 				    r->s->grades->g[cell->wanted].kind != GRADE_WITHDRAWN;
 			r->off[c] = !site->healthy || gone;
 		}
+	for (size_t i = 0; i < r->ns; i++) {
+		bool rising = rises(r, i);
+		for (size_t k = 0; k < r->nk; k++)
+			r->seen[round_cell(r, i, k)] =
+				smoothed(round_snap(r, i, k), r->mem[round_cell(r, i, k)], rising);
+	}
 	for (size_t k = 0; k < r->nk; k++) {
 		const struct shard_mem *m = recall_shard(mem, r->s->shards[r->shard[k]].name);
 
@@ -147,6 +174,11 @@ void round_init(struct round *r, const struct snapshot *s, const struct policy *
 	r->flow = xcalloc(nc, sizeof(*r->flow));
 	r->load = xcalloc(ns, sizeof(*r->load));
 	r->spread = xcalloc(ns, sizeof(double));
+	r->calm = xcalloc(nc, sizeof(double));
+	r->model = xcalloc(nc, sizeof(*r->model));
+	r->modelled = xcalloc(nk, sizeof(bool));
+	r->widen = mem->widen >= 1 ? mem->widen : 1;
+	r->shard_worth = xcalloc(nk, sizeof(double));
 	r->sheds = xcalloc(rows, sizeof(*r->sheds));
 	r->dests = xcalloc(rows, sizeof(*r->dests));
 	r->prior = xcalloc(ns, sizeof(double));
@@ -166,10 +198,12 @@ void round_done(struct round *r)
 
 	for (size_t i = 0; i < rows; i++)
 		free(r->dests[i].mean);
-	void *const all[] = { r->site,	r->shard,  r->names,	 r->cap,	r->receiver,
-			      r->hot,	r->urgent, r->site_busy, r->shard_busy, r->mem,
-			      r->grade, r->off,	   r->seen,	 r->home,	r->flow,
-			      r->load,	r->spread, r->sheds,	 r->dests,	r->prior };
+	void *const all[] = {
+		r->site,   r->shard,	 r->names,	r->cap,		r->receiver, r->hot,
+		r->urgent, r->site_busy, r->shard_busy, r->mem,		r->grade,    r->off,
+		r->seen,   r->home,	 r->flow,	r->load,	r->spread,   r->sheds,
+		r->dests,  r->prior,	 r->calm,	r->shard_worth, r->model,    r->modelled
+	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 }
@@ -212,6 +246,9 @@ int round_hot_res(const struct round *r, size_t i, const struct res_vec *load)
 {
 	int best = r->main;
 	double top = -1;
+
+	if (r->single)
+		return best;
 
 	for (int x = 0; x < RES_N; x++)
 		if (r->cap[i].v[x] > 0 && load->v[x] / r->cap[i].v[x] > top) {

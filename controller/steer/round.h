@@ -2,14 +2,17 @@
  * One round's dense view: the snapshot with sites and shards sorted by name (so their order cannot matter),
  * the remembered demand, and the model resolved to tables. All indices here are the view's ("i" site, "k"
  * shard, cell = i * nk + k); site[] and shard[] lead back to the snapshot's. Flows are bit/s etc. per
- * resource in struct res_vec; a resource nobody limits is left out (on[]). */
+ * resource in struct res_vec; a resource nobody limits is left out (on[]). Beside them rides the worth lane:
+ * load up to the remembered calm level counts in full, what is above it counts as suspect. */
 #ifndef STEER_ROUND_H
 #define STEER_ROUND_H
 #include "controller/steer/recall.h"
 #include "controller/steer/shift.h"
 
+enum { LANE_WORTH = RES_N, LANES }; /* what of the main resource is worth serving, rides along */
+
 struct res_vec {
-	double v[RES_N];
+	double v[LANES];
 };
 
 struct dest_row {
@@ -25,8 +28,9 @@ struct round {
 	size_t ns, nk;
 	size_t *site, *shard; /* view -> snapshot */
 	const char **names;   /* of the sites, in view order */
-	bool on[RES_N];
-	int main; /* the resource effects are told in: bps where limited or loaded */
+	bool on[LANES];
+	bool single; /* only the main resource is limited, anywhere */
+	int main;    /* the resource effects are told in: bps where limited or loaded */
 
 	struct res_vec *cap; /* per site, of what works now, less the imbalance of its nodes; 0: no limit */
 	bool *receiver;	     /* healthy, in service, reporting: may be counted on to take load */
@@ -34,6 +38,7 @@ struct round {
 	bool *site_busy, *shard_busy;
 
 	struct cell_mem **mem; /* per cell, may be NULL */
+	double *calm;	       /* per cell, main resource, usual load landing there; 0: not known */
 	uint8_t *grade;	       /* per cell, what was ordered: in-flight effects count as done */
 	bool *off;	       /* per cell: cannot attract (dead site, not announced) */
 	struct res_vec *seen;  /* per cell, measured (smoothed), middle of the interval */
@@ -42,6 +47,11 @@ struct round {
 	struct res_vec *load;  /* per site, sums of flow */
 	double *spread;	       /* per site, sd of the main resource's load from saturation and flights */
 	struct res_vec total;  /* over everything */
+	struct res_vec
+		*model; /* per shard and site: flow under the ordered grades by the model, when modelled[] */
+	bool *modelled;
+	double widen;	     /* of forecasts' spread: they were too sure of themselves */
+	double *shard_worth; /* per shard: part of its load that is worth serving; 0: nobody knows */
 
 	struct shed *sheds;	/* [family slot][site][grade] */
 	struct dest_row *dests; /* same */
@@ -79,6 +89,7 @@ void flow_shard(const struct round *r, size_t k, const uint8_t *grades, const st
 void flow_change(const struct round *r, size_t i, size_t k, unsigned to, struct effect *ret_effect);
 
 /* -- demand.c -- */
-/* Fills home (learning into mem when `learn`), flow, load, spread, total from what was seen. */
-void demand_estimate(struct round *r, bool learn);
+/* Fills home (learning into mem when `learn`; the usual load too when `calm`), flow, load, spread, total from
+ * what was seen. */
+void demand_estimate(struct round *r, bool learn, bool calm);
 #endif

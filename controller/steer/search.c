@@ -2,42 +2,33 @@
  * The planner's search. A plan never touches one shard twice (I7), so the effects of its moves are
  * independent: each candidate's is computed once, and a step adds the best of them to the trial. A candidate
  * is taken in one of two tiers: every receiver stays below its limit at 95 %; or, when there is none such,
- * one move that is better than staying with probability 0.95. */
-#include "controller/steer/search.h"
+ * one move that is better than staying with probability 0.95.
+ * Then other first moves are followed to their end, as far as the size of the problem allows. */
+#include "controller/steer/search_int.h"
 
 #include <math.h>
 
 #include "controller/steer/cost.h"
 #include "controller/steer/explain.h"
+#include "controller/steer/ledger.h"
 #include "proto/base/mem.h"
 
-#define HOT_MAX	      8	   /* sites planned for in one round */
-#define GAIN_MIN      0.05 /* of the cost now: smaller gains are not worth a route change */
-#define GAIN_MIN_ABS  0.02
-#define MOVE_MIN      0.04 /* of the site's load: less is not worth one either */
-#define ATTRACT_BONUS 1.25 /* lifting a receiver's prepends is preferred over shedding */
-#define STRAY_MAX     0.10 /* of what moves may land at a site that should not receive */
-
-struct candidate {
-	size_t i, k;
-	unsigned to;
-	enum move_kind kind;
-	struct effect effect;
-	double moved, sd; /* main resource, leaving (+) or coming (-) */
-	bool dead;
-};
-
-struct search {
-	const struct round *r;
-	const struct guard *g;
-	struct candidate *c;
-	size_t n;
-	double *excess, *shed; /* per site: above the trigger; moved so far in this plan */
-	double moved, moved_max;
-	bool *used; /* per shard */
-	struct trial *t;
-	struct plan *plan;
-};
+#define GAIN_MIN      0.05 /* of the cost of the site it is for: smaller gains are not worth a route change */
+#define GAIN_MIN_ABS  0.05
+#define SHARD_PART    0.5  /* many shards are small shards: half of an average one is worth a change */
+#define LOAD_OFF      0.08 /* loads themselves move by so much between a forecast and its check */
+#define GUESS_OFF     0.10
+#define FORECAST_WIDE 1.15 /* the tails are fatter than a normal's: one site in six does not react at all */
+#define LOST_SLACK    1e-6
+#define SITES_USUAL   6
+#define GAIN_WORTH    (0.003 * COST_LOST) /* so much of all traffic saved is always worth one */
+#define MOVE_MIN      0.04		  /* of the site's load: less is not worth one either */
+#define ATTRACT_BONUS 1.25		  /* lifting a receiver's prepends is preferred over shedding */
+#define STRAY_MAX     0.10		  /* of what moves may land at a site that should not receive */
+#define STARTS_MAX    8
+#define STARTS_WORK   50000 /* site evaluations for other first moves */
+#define STARTS_GAIN   0.02  /* another first move must end better by this part: predictions are not exact */
+#define TINY	      1e-3  /* of capacity: a change below this is priced by the slope */
 
 /* Why a candidate cannot be taken, most useful reason last. */
 struct verdict {
@@ -45,6 +36,15 @@ struct verdict {
 	bool safe; /* tier 1 */
 	char why[STEER_TEXT];
 };
+
+/* Words only where somebody will read them: candidates are judged thousands of times. */
+#define say(s, why, ...)                                                                                     \
+	do {                                                                                                 \
+		if ((s)->talk)                                                                               \
+			explain_text(why, __VA_ARGS__);                                                      \
+		else                                                                                         \
+			memcpy(why, "-", 2);                                                                 \
+	} while (0)
 
 void trial_init(struct trial *t, const struct round *r)
 {
@@ -76,7 +76,7 @@ void effect_done(struct effect *e)
 static void add_site(const struct round *r, size_t j, size_t k, const struct effect *e, struct res_vec *load,
 		     double *dev)
 {
-	for (int x = 0; x < RES_N; x++)
+	for (int x = 0; x < LANES; x++)
 		load->v[x] = fmax(0, load->v[x] + e->flow[j].v[x] - r->flow[round_cell(r, j, k)].v[x]);
 	*dev += e->dev[j];
 }
@@ -87,25 +87,44 @@ void trial_add(struct trial *t, const struct round *r, size_t k, const struct ef
 		add_site(r, j, k, e, &t->load[j], &t->dev[j]);
 }
 
+/* How far the load of a cell itself may be off, down and up: known as an interval while its site drops. */
+static void demand_range(const struct round *r, size_t i, size_t k, double *ret_lo, double *ret_hi)
+{
+	const struct snap_cell *cell = round_snap(r, i, k);
+	double lo = cell->lo[r->main], hi = cell->hi[r->main], mid = recall_middle(lo, hi);
+
+	*ret_lo = *ret_hi = 1;
+	if (!isfinite(lo + hi) || !(mid > 0) || lo < 0)
+		return;
+	*ret_lo = lo / mid;
+	*ret_hi = hi / mid;
+	if (hi > lo) { /* what was counted as offered is a guess, too */
+		*ret_lo *= 1 - GUESS_OFF;
+		*ret_hi *= 1 + GUESS_OFF;
+	}
+}
+
 struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, enum move_kind kind,
 			const struct effect *e)
 {
 	size_t c = round_cell(r, i, k);
 	double was = r->flow[c].v[r->main], moved = was - e->flow[i].v[r->main], half = Z90 * e->dev[i];
+	double less, more;
 	struct move m = { .site = r->site[i],
 			  .shard = r->shard[k],
 			  .from = r->grade[c],
 			  .to = (uint8_t)to,
 			  .kind = kind,
-			  .moved = moved,
-			  .moved_lo = moved - half,
-			  .moved_hi = moved + half };
+			  .moved = moved };
 
+	half = FORECAST_WIDE * half + LOAD_OFF * fabs(moved);
+	demand_range(r, i, k, &less, &more);
 	if (moved >= 0) {
-		m.moved_lo = fmax(0, m.moved_lo);
-		m.moved_hi = fmin(fmax(was, moved), m.moved_hi);
+		m.moved_lo = fmax(0, (moved - half) * less);
+		m.moved_hi = fmin(fmax(was, moved), moved + half) * more;
 	} else {
-		m.moved_hi = fmin(0, m.moved_hi);
+		m.moved_lo = moved - half;
+		m.moved_hi = fmin(0, moved + half);
 	}
 	return m;
 }
@@ -121,92 +140,6 @@ void search_refuse(struct plan *p, const struct move *m, const char *why)
 	snprintf(p->refused[p->n_refused++].why, STEER_TEXT, "%s", why);
 }
 
-static void add_candidate(struct search *s, size_t i, size_t k, unsigned to, enum move_kind kind)
-{
-	struct candidate *c = &s->c[s->n];
-
-	*c = (struct candidate){ .i = i, .k = k, .to = to, .kind = kind };
-	effect_init(&c->effect, s->r);
-	flow_change(s->r, i, k, to, &c->effect);
-	c->moved = s->r->flow[round_cell(s->r, i, k)].v[s->r->main] - c->effect.flow[i].v[s->r->main];
-	c->sd = c->effect.dev[i];
-	s->n++;
-}
-
-static void site_candidates(struct search *s, size_t i, bool shed)
-{
-	const struct round *r = s->r;
-
-	for (size_t k = 0; k < r->nk; k++) {
-		size_t c = round_cell(r, i, k);
-
-		if (r->off[c] || r->shard_busy[k] || round_snap(r, i, k)->pinned)
-			continue;
-		if (shed && r->flow[c].v[r->main] <= 1e-3 * r->load[i].v[r->main])
-			continue;
-		unsigned lo = shed ? r->grade[c] + 1u : 0, hi = shed ? (unsigned)r->gs->n : r->grade[c];
-		for (unsigned to = lo; to < hi; to++)
-			add_candidate(s, i, k, to, shed ? MOVE_SHED : MOVE_ATTRACT);
-	}
-}
-
-/* Hottest first; at most HOT_MAX. */
-static size_t hot_sites(const struct round *r, size_t *ret_hot)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->ns; i++) {
-		double u = round_util(r, i, &r->load[i]);
-
-		if (!r->hot[i] || r->site_busy[i] || u <= r->p->trigger_util)
-			continue;
-		size_t j = n < HOT_MAX ? n : HOT_MAX - 1;
-		if (n == HOT_MAX && round_util(r, ret_hot[j], &r->load[ret_hot[j]]) >= u)
-			continue;
-		n += n < HOT_MAX;
-		for (; j && round_util(r, ret_hot[j - 1], &r->load[ret_hot[j - 1]]) < u; j--)
-			ret_hot[j] = ret_hot[j - 1];
-		ret_hot[j] = i;
-	}
-	return n;
-}
-
-/* Utilisation both as measured and as forecast: what is only on its way here may yet not come. */
-static double sure_util(const struct round *r, size_t i)
-{
-	struct res_vec seen = { 0 };
-
-	for (size_t k = 0; k < r->nk; k++)
-		for (int x = 0; x < RES_N; x++)
-			seen.v[x] += r->seen[round_cell(r, i, k)].v[x];
-	return fmin(round_util(r, i, &r->load[i]), round_util(r, i, &seen));
-}
-
-static double excess_of(const struct round *r, size_t i)
-{
-	double u = sure_util(r, i);
-
-	return u > r->p->trigger_util ? r->load[i].v[r->main] * (1 - r->p->trigger_util / u) : 0;
-}
-
-static void candidates(struct search *s)
-{
-	const struct round *r = s->r;
-	size_t hot[HOT_MAX], n = hot_sites(r, hot), lifted = 0;
-
-	for (size_t i = 0; i < r->ns; i++)
-		for (size_t k = 0; k < r->nk; k++)
-			lifted += r->grade[round_cell(r, i, k)];
-	s->c = xcalloc(n * r->nk * r->gs->n + lifted, sizeof(*s->c));
-	for (size_t h = 0; h < n; h++) {
-		s->excess[hot[h]] = excess_of(r, hot[h]);
-		site_candidates(s, hot[h], true);
-	}
-	for (size_t i = 0; n && i < r->ns; i++)
-		if (r->receiver[i] && !r->site_busy[i] && round_util(r, i, &r->load[i]) < r->p->trigger_util)
-			site_candidates(s, i, false);
-}
-
 static bool returns_early(const struct search *s, const struct candidate *c, char *why)
 {
 	const struct cell_mem *m = s->r->mem[round_cell(s->r, c->i, c->k)];
@@ -216,8 +149,8 @@ static bool returns_early(const struct search *s, const struct candidate *c, cha
 	int64_t age = s->r->s->now_ms - m->changed_ms;
 	if (age < 0 || age >= s->r->p->no_return_ms)
 		return false;
-	explain_text(why, "it left %s %.0f s ago and does not return within %.0f s", m->previous,
-		     (double)age / 1000, (double)s->r->p->no_return_ms / 1000);
+	say(s, why, "it left %s %.0f s ago and does not return within %.0f s", m->previous,
+	    (double)age / 1000, (double)s->r->p->no_return_ms / 1000);
 	return true;
 }
 
@@ -230,22 +163,23 @@ static bool lifts_early(const struct search *s, const struct candidate *c, char 
 	if (c->kind != MOVE_ATTRACT || r->grade[round_cell(r, c->i, c->k)] <= round_snap(r, c->i, c->k)->base)
 		return false;
 	for (size_t i = 0; i < r->ns; i++)
-		if (s->excess[i] > 0 && sure_util(r, i) > 1)
+		if (s->excess[i] > 0 && candidate_sure_util(r, i) > 1)
 			return false;
-	explain_text(why, "it was weakened for load, and no site is above its capacity now");
+	say(s, why, "it was weakened for load, and no site is above its capacity now");
 	return true;
 }
 
-static bool too_small(const struct search *s, const struct candidate *c, char *why)
+static bool too_small(const struct search *s, const struct candidate *c, double gain, char *why)
 {
 	const struct round *r = s->r;
 	double load = r->load[c->i].v[r->main];
 	char a[32];
 
-	if (c->kind != MOVE_SHED || c->moved >= MOVE_MIN * load)
+	double least = fmin(MOVE_MIN, SHARD_PART / (double)r->nk);
+	if (c->kind != MOVE_SHED || c->moved >= least * load || gain >= GAIN_WORTH)
 		return false;
-	explain_text(why, "it would shed only %s, %.1f %% of %s's load", explain_qty(r->main, c->moved, a),
-		     100 * c->moved / load, r->names[c->i]);
+	say(s, why, "it would shed only %s, %.1f %% of %s's load", explain_qty(r->main, c->moved, a),
+	    100 * c->moved / load, r->names[c->i]);
 	return true;
 }
 
@@ -256,8 +190,8 @@ static bool over_limit(const struct search *s, const struct candidate *c, char *
 	char a[32], b[32];
 
 	if (s->moved + size > s->moved_max) {
-		explain_text(why, "it would move %s, %s left of this round's limit",
-			     explain_qty(r->main, size, a), explain_qty(r->main, s->moved_max - s->moved, b));
+		say(s, why, "it would move %s, %s left of this round's limit", explain_qty(r->main, size, a),
+		    explain_qty(r->main, s->moved_max - s->moved, b));
 		return true;
 	}
 	if (c->kind != MOVE_SHED)
@@ -266,9 +200,8 @@ static bool over_limit(const struct search *s, const struct candidate *c, char *
 	double cap = s->excess[c->i] * (s->shed[c->i] > 0 ? r->p->excess_share_max : 1);
 	if (s->shed[c->i] + c->moved <= cap)
 		return false;
-	explain_text(why, "it would shed %s, of %s's excess %s may go in this round",
-		     explain_qty(r->main, size, a), r->names[c->i],
-		     explain_qty(r->main, cap - s->shed[c->i], b));
+	say(s, why, "it would shed %s, of %s's excess %s may go in this round", explain_qty(r->main, size, a),
+	    r->names[c->i], explain_qty(r->main, cap - s->shed[c->i], b));
 	return true;
 }
 
@@ -284,19 +217,22 @@ static bool receivers_safe(const struct search *s, const struct candidate *c, st
 
 		if (gets <= 1e-6 * fabs(c->moved) || gets <= 0)
 			continue;
+		/* what lands where all is lost already can only be what the gain has counted as lost */
+		if (s->contain && round_util(r, j, &load) > 1)
+			continue;
 		if (!r->receiver[j] && r->s->sites[r->site[j]].healthy) {
 			if (gets <= STRAY_MAX * fabs(c->moved))
 				continue;
-			explain_text(v->why, "%.0f %% of it would land at %s, which is not to receive",
-				     100 * gets / fabs(c->moved), r->names[j]);
+			say(s, v->why, "%.0f %% of it would land at %s, which is not to receive",
+			    100 * gets / fabs(c->moved), r->names[j]);
 			return false;
 		}
 		add_site(r, j, c->k, &c->effect, &load, &dev);
 		double u = round_util(r, j, &load), sd = cost_util_sd(r, j, &load, dev);
 		if (u + Z90 * sd <= r->p->receiver_max_util)
 			continue;
-		explain_text(v->why, "%s might reach %.0f %% (expected %.0f %%), its limit is %.0f %%",
-			     r->names[j], 100 * (u + Z90 * sd), 100 * u, 100 * r->p->receiver_max_util);
+		say(s, v->why, "%s might reach %.0f %% (expected %.0f %%), its limit is %.0f %%", r->names[j],
+		    100 * (u + Z90 * sd), 100 * u, 100 * r->p->receiver_max_util);
 		return false;
 	}
 	return true;
@@ -307,22 +243,20 @@ static bool receivers_safe(const struct search *s, const struct candidate *c, st
 static double dest_var(const struct search *s, const struct candidate *c)
 {
 	const struct round *r = s->r;
-	const struct dest_row *d = round_dest(
-		r, c->i, c->k,
-		c->to > r->grade[round_cell(r, c->i, c->k)] ? c->to : r->grade[round_cell(r, c->i, c->k)]);
+	unsigned now = r->grade[round_cell(r, c->i, c->k)];
+	const struct dest_row *d = round_dest(r, c->i, c->k, c->to > now ? c->to : now);
 	double mean = 0, square = 0, all = 0;
 
 	for (size_t j = 0; j < r->ns; j++) {
 		struct res_vec load = s->t->load[j];
 		double gets = c->effect.flow[j].v[r->main] - r->flow[round_cell(r, j, c->k)].v[r->main];
 
-		if (j == c->i || gets * c->moved <= 0)
+		if (j == c->i || gets * c->moved <= 0 || fabs(gets) < 1e-3 * fabs(c->moved))
 			continue;
-		for (int x = 0; x < RES_N; x++) /* all of it, resources in proportion */
+		for (int x = 0; x < LANES; x++) /* all of it, resources in proportion */
 			load.v[x] = fmax(0, load.v[x] + r->flow[round_cell(r, c->i, c->k)].v[x] -
 						    c->effect.flow[c->i].v[x]);
-		double g =
-			cost_site(r, j, &s->t->load[j], s->t->dev[j]) - cost_site(r, j, &load, s->t->dev[j]);
+		double g = s->cost[j] - cost_site(r, j, &load, s->t->dev[j]);
 		mean += fabs(gets) * g;
 		square += fabs(gets) * g * g;
 		all += fabs(gets);
@@ -330,51 +264,99 @@ static double dest_var(const struct search *s, const struct candidate *c)
 	if (all <= 0)
 		return 0;
 	mean /= all;
-	return fmax(0, square / all - mean * mean) / (d->alpha + 1);
+	return r->widen * r->widen * fmax(0, square / all - mean * mean) / (d->alpha + 1);
+}
+
+/* The sites' cost with the change as predicted, more or less of it by some part of its sd. */
+static double price(const struct search *s, const struct candidate *c, double part)
+{
+	const struct round *r = s->r;
+	double sum = 0;
+
+	for (size_t j = 0; j < r->ns; j++) {
+		const struct res_vec *was = &r->flow[round_cell(r, j, c->k)], *will = &c->effect.flow[j];
+		double d = will->v[r->main] - was->v[r->main],
+		       worth = will->v[LANE_WORTH] - was->v[LANE_WORTH];
+
+		if (fabs(d) < TINY * candidate_room(r, j)) {
+			sum += s->cost[j] + (d * s->slope[j].load + worth * s->slope[j].worth) * (1 + part);
+			continue;
+		}
+		struct res_vec load = s->t->load[j];
+		for (int x = 0; x < LANES; x++)
+			load.v[x] = fmax(0, load.v[x] + (will->v[x] - was->v[x]) * (1 + part));
+		sum += cost_site(r, j, &load, s->t->dev[j] + (part ? 0 : c->effect.dev[j]));
+	}
+	return sum;
+}
+
+/* Of what is worth serving, the part lost when all goes as expected. */
+static double lost_then(const struct search *s, const struct candidate *c, bool taken)
+{
+	const struct round *r = s->r;
+	double sum = 0;
+
+	for (size_t j = 0; j < r->ns; j++) {
+		struct res_vec load = s->t->load[j];
+		double dev = 0;
+
+		if (taken)
+			add_site(r, j, c->k, &c->effect, &load, &dev);
+		sum += cost_lost(fmin(round_util(r, j, &load), 1e6)) * load.v[LANE_WORTH];
+	}
+	return sum;
+}
+
+/* The smallest gain worth a route change. Among hundreds of sites one is small, and so is all that can be
+ * gained for it. */
+static double least_gain(const struct search *s, const struct candidate *c, double now)
+{
+	const struct round *r = s->r;
+	double part = fmin(GAIN_MIN, SHARD_PART / (double)r->nk);
+	double of = part * (c->kind == MOVE_SHED ? s->cost[c->i] : now);
+
+	return fmax(GAIN_MIN_ABS * fmin(1, SITES_USUAL * r->prior[c->i]), fmin(of, GAIN_WORTH));
 }
 
 /* Gain in expectation, and its spread: the same candidate shedding one sd less and one sd more, and going
- * elsewhere than expected. */
+ * elsewhere than expected. What is no gain is not looked at further. */
 static void gain_of(const struct search *s, const struct candidate *c, struct verdict *v)
 {
 	const struct round *r = s->r;
-	double now = 0, then = 0, less = 0, more = 0;
-	double rel = fabs(c->moved) > 0 ? fmin(c->sd / fabs(c->moved), 1) : 0;
+	double now = 0, rel = fabs(c->moved) > 0 ? fmin(c->sd / fabs(c->moved), 1) : 0;
 
-	for (size_t j = 0; j < r->ns; j++) {
-		struct res_vec load = s->t->load[j], lo = load, hi = load;
-		double dev = s->t->dev[j];
-
-		now += cost_site(r, j, &load, dev);
-		for (int x = 0; x < RES_N; x++) {
-			double d = c->effect.flow[j].v[x] - r->flow[round_cell(r, j, c->k)].v[x];
-			lo.v[x] = fmax(0, load.v[x] + d * (1 - rel));
-			hi.v[x] = fmax(0, load.v[x] + d * (1 + rel));
-		}
-		less += cost_site(r, j, &lo, dev);
-		more += cost_site(r, j, &hi, dev);
-		add_site(r, j, c->k, &c->effect, &load, &dev);
-		then += cost_site(r, j, &load, dev);
-	}
+	for (size_t j = 0; j < r->ns; j++)
+		now += s->cost[j];
+	double then = price(s, c, 0);
 	v->gain = now - then;
-	v->gain_sd = hypot((less - more) / 2, sqrt(dest_var(s, c)));
-	if (v->gain <= 0)
-		explain_text(v->why, "it would make things worse: cost %.2f -> %.2f", now, then);
-	else if (v->gain < GAIN_MIN * now || v->gain < GAIN_MIN_ABS)
-		explain_text(v->why, "gain %.2f of cost %.2f is not worth a route change", v->gain, now);
-	else if (v->gain < 2 * v->gain_sd)
-		explain_text(v->why, "gain %.2f is less than twice its uncertainty %.2f", v->gain,
-			     v->gain_sd);
+	if (v->gain <= 0) {
+		say(s, v->why, "it would make things worse: cost %.2f -> %.2f", now, then);
+		return;
+	}
+	if (v->gain < least_gain(s, c, now)) {
+		say(s, v->why, "gain %.2f of cost %.2f is not worth a route change", v->gain, now);
+		return;
+	}
+	if (lost_then(s, c, true) > lost_then(s, c, false) + LOST_SLACK * r->total.v[r->main]) {
+		say(s, v->why, "more would be lost than now, though with more headroom elsewhere");
+		return;
+	}
+	v->gain_sd = hypot((price(s, c, -rel) - price(s, c, rel)) / 2, sqrt(dest_var(s, c)));
+	if (v->gain < 2 * v->gain_sd)
+		say(s, v->why, "gain %.2f is less than twice its uncertainty %.2f", v->gain, v->gain_sd);
 }
 
 /* Empty why: may be taken. */
 static void judge(const struct search *s, const struct candidate *c, struct verdict *v)
 {
-	*v = (struct verdict){ .gain = -1 };
+	v->gain = -1;
+	v->gain_sd = 0;
+	v->safe = false;
+	v->why[0] = 0;
 	gain_of(s, c, v);
 	if (v->why[0])
 		return;
-	if (returns_early(s, c, v->why) || lifts_early(s, c, v->why) || too_small(s, c, v->why) ||
+	if (returns_early(s, c, v->why) || lifts_early(s, c, v->why) || too_small(s, c, v->gain, v->why) ||
 	    over_limit(s, c, v->why))
 		return;
 	v->safe = receivers_safe(s, c, v);
@@ -425,6 +407,7 @@ static bool take(struct search *s, struct candidate *c)
 		return false;
 	}
 	trial_add(s->t, s->r, c->k, &c->effect);
+	candidate_slopes(s);
 	explain_move(s->r, m, &c->effect, s->t->load, m->why);
 	p->n_moves++;
 	s->used[c->k] = true;
@@ -434,30 +417,65 @@ static bool take(struct search *s, struct candidate *c)
 	return true;
 }
 
-/* What was best by gain but not taken, and why. */
+static void withdrawal_refused(struct search *s)
+{
+	const struct round *r = s->r;
+	size_t hot[HOT_MAX], best = 0;
+	unsigned gone = (unsigned)r->gs->n - 1;
+
+	if (!candidate_hot(r, hot) || candidate_affordable(r, 0, gone))
+		return;
+	for (size_t k = 0; k < r->nk; k++)
+		if (r->flow[round_cell(r, hot[0], k)].v[r->main] >
+		    r->flow[round_cell(r, hot[0], best)].v[r->main])
+			best = k;
+	if (r->off[round_cell(r, hot[0], best)])
+		return;
+	struct move m = { .site = r->site[hot[0]],
+			  .shard = r->shard[best],
+			  .from = r->grade[round_cell(r, hot[0], best)],
+			  .to = (uint8_t)gone,
+			  .kind = MOVE_SHED };
+	char why[STEER_TEXT];
+	explain_text(why,
+		     "a withdrawal costs %.0f in the flap ledger, %.0f may be spent: the operator's choice",
+		     ledger_cost(r->gs, m.from, gone), r->p->ledger_max);
+	search_refuse(s->plan, &m, why);
+}
+
+struct refusal {
+	struct candidate *c;
+	struct verdict v;
+};
+
+static int by_gain(const void *a, const void *b)
+{
+	const struct refusal *x = a, *y = b;
+
+	return (x->v.gain < y->v.gain) - (x->v.gain > y->v.gain);
+}
+
+/* What was best by gain but not taken, and why. One per cell. */
 static void refusals(struct search *s)
 {
-	for (int round = 0; round < STEER_MOVES / 2; round++) {
-		struct candidate *top = NULL;
-		struct verdict topv = { .gain = -INFINITY };
+	auto_free struct refusal *all = xcalloc(s->n + 1, sizeof(*all));
+	size_t n = 0;
 
-		for (size_t i = 0; i < s->n; i++) {
-			struct verdict v;
-
-			if (s->c[i].dead || s->used[s->c[i].k])
-				continue;
-			judge(s, &s->c[i], &v);
-			if (v.why[0] && v.gain > topv.gain) {
-				top = &s->c[i];
-				topv = v;
-			}
-		}
-		if (!top)
-			return;
-		top->dead = true;
-		struct move m = search_move(s->r, top->i, top->k, top->to, top->kind, &top->effect);
-		search_refuse(s->plan, &m, topv.why);
+	s->talk = true;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->c[i].dead || s->used[s->c[i].k])
+			continue;
+		all[n].c = &s->c[i];
+		judge(s, &s->c[i], &all[n].v);
+		n += all[n].v.why[0] != 0;
 	}
+	qsort(all, n, sizeof(*all), by_gain);
+	for (size_t i = 0; i < n && s->plan->n_refused < STEER_MOVES / 2; i++) {
+		struct candidate *c = all[i].c;
+		struct move m = search_move(s->r, c->i, c->k, c->to, c->kind, &c->effect);
+		search_refuse(s->plan, &m, all[i].v.why);
+	}
+	withdrawal_refused(s);
 }
 
 static double moved_max(const struct round *r)
@@ -470,13 +488,104 @@ static double moved_max(const struct round *r)
 	return share * r->total.v[r->main];
 }
 
-size_t search_run(const struct round *r, const struct guard *g, unsigned moves_max, struct plan *ret_plan,
-		  struct trial *ret_trial)
+/* Back to where the round stands: nothing planned. */
+static void reset(struct search *s)
+{
+	const struct round *r = s->r;
+
+	memcpy(s->t->load, r->load, r->ns * sizeof(*s->t->load));
+	memcpy(s->t->dev, r->spread, r->ns * sizeof(*s->t->dev));
+	memset(s->shed, 0, r->ns * sizeof(*s->shed));
+	memset(s->used, 0, r->nk * sizeof(*s->used));
+	s->moved = 0;
+	s->plan->n_moves = s->plan->n_refused = 0;
+	for (size_t i = 0; i < s->n; i++)
+		s->c[i].dead = false;
+	candidate_slopes(s);
+}
+
+/* From a first move, or from none, best first. Returns the cost then. */
+static double climb(struct search *s, struct candidate *first, unsigned moves_max)
+{
+	reset(s);
+	if (first)
+		take(s, first);
+	while (s->plan->n_moves < moves_max) {
+		struct verdict v = { 0 };
+		struct candidate *c = best(s, &v);
+
+		if (!c)
+			break;
+		if (take(s, c) && !v.safe)
+			break; /* tier 2 goes alone */
+	}
+	return cost_all(s->r, s->t->load, s->t->dev);
+}
+
+/* The first moves worth trying, in tier 1, best first. */
+static size_t first_moves(struct search *s, size_t max, struct candidate **ret)
+{
+	auto_free double *worth = xcalloc(max, sizeof(*worth));
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct verdict v;
+
+		judge(s, &s->c[i], &v);
+		if (v.why[0] || !v.safe)
+			continue;
+		double w = value(&s->c[i], &v);
+		size_t j = n < max ? n : max - 1;
+		if (n == max && worth[j] >= w)
+			continue;
+		n += n < max;
+		for (; j && worth[j - 1] < w; j--) {
+			worth[j] = worth[j - 1];
+			ret[j] = ret[j - 1];
+		}
+		worth[j] = w;
+		ret[j] = &s->c[i];
+	}
+	return n;
+}
+
+/* The bounded second opinion: what is best first need not be in the best pair, so a few other first moves are
+ * followed to their end, and the best end is taken. */
+static void improve(struct search *s, unsigned moves_max)
+{
+	struct candidate *first[STARTS_MAX], *winner = NULL;
+	size_t work = s->n * s->r->ns, max = work ? STARTS_WORK / work : 0;
+	double lowest = climb(s, NULL, moves_max);
+
+	max = max > STARTS_MAX ? STARTS_MAX : max;
+	bool tried = moves_max > 1 && s->plan->n_moves && max > 1;
+	if (tried) {
+		reset(s);
+		size_t n = first_moves(s, max, first);
+		for (size_t i = 0; i < n; i++) {
+			double cost = climb(s, first[i], moves_max);
+			if (cost < lowest * (1 - STARTS_GAIN)) {
+				lowest = cost;
+				winner = first[i];
+			}
+		}
+	}
+	if (winner || tried)
+		climb(s, winner, moves_max);
+}
+
+size_t search_run(const struct round *r, const struct guard *g, unsigned moves_max, bool contain,
+		  struct plan *ret_plan, struct trial *ret_trial)
 {
 	auto_free double *excess = xcalloc(r->ns, sizeof(*excess)), *shed = xcalloc(r->ns, sizeof(*shed));
+	auto_free double *cost = xcalloc(r->ns, sizeof(*cost));
+	auto_free struct slope *slope = xcalloc(r->ns, sizeof(*slope));
 	auto_free bool *used = xcalloc(r->nk, sizeof(*used));
 	struct search s = { .r = r,
 			    .g = g,
+			    .contain = contain,
+			    .cost = cost,
+			    .slope = slope,
 			    .excess = excess,
 			    .shed = shed,
 			    .used = used,
@@ -484,18 +593,9 @@ size_t search_run(const struct round *r, const struct guard *g, unsigned moves_m
 			    .plan = ret_plan,
 			    .moved_max = moved_max(r) };
 
-	candidates(&s);
-	if (moves_max > STEER_MOVES)
-		moves_max = STEER_MOVES;
-	while (ret_plan->n_moves < moves_max) {
-		struct verdict v = { 0 };
-		struct candidate *c = best(&s, &v);
-
-		if (!c)
-			break;
-		if (take(&s, c) && !v.safe)
-			break; /* tier 2 goes alone */
-	}
+	candidate_slopes(&s);
+	candidate_collect(&s);
+	improve(&s, moves_max > STEER_MOVES ? STEER_MOVES : moves_max);
 	refusals(&s);
 	for (size_t i = 0; i < s.n; i++)
 		effect_done(&s.c[i].effect);
@@ -518,5 +618,5 @@ void search_forecast(const struct round *r, const struct trial *t, struct plan *
 		f->after_lo = fmax(0, f->after - half);
 		f->after_hi = f->after + half;
 	}
-	ret_plan->gap_pct = isfinite(bound) && bound > 1e-9 ? fmax(0, 100 * (cost / bound - 1)) : 0;
+	ret_plan->gap_pct = isfinite(bound) ? fmax(0, 100 * (cost - bound) / COST_LOST) : 0;
 }

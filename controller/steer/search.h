@@ -22,9 +22,11 @@ struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, 
 			const struct effect *e);
 /* Most useful first, at most STEER_MOVES. */
 void search_refuse(struct plan *p, const struct move *m, const char *why);
-/* ret_plan->moves and refused. ret_trial (initialised) becomes the predicted state. Returns moves found. */
-size_t search_run(const struct round *r, const struct guard *g, unsigned moves_max, struct plan *ret_plan,
-		  struct trial *ret_trial);
-/* Forecast per site, gap; call once the moves are final. */
+/* ret_plan->moves and refused. ret_trial (initialised) becomes the predicted state. contain: shards under
+ * attack are left where the attack lands. Returns moves found. */
+size_t search_run(const struct round *r, const struct guard *g, unsigned moves_max, bool contain,
+		  struct plan *ret_plan, struct trial *ret_trial);
+/* Forecast per site, and the gap to a bound nothing can pass: in points of the objective where losing all
+ * traffic is 100. Call once the moves are final. */
 void search_forecast(const struct round *r, const struct trial *t, struct plan *ret_plan);
 #endif

@@ -9,6 +9,10 @@
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 
+#define SHED_SD	       0.04 /* shards of one site differ by about so much */
+#define PREPEND_MORE   0.2  /* of what one prepend left, a second may take */
+#define PREPEND_COUNTS 4.0
+
 struct dest {
 	char site[STEER_NAME];
 	double alpha;
@@ -75,8 +79,8 @@ static void prior_of(const struct grade *g, double *ret_mean, double *ret_counts
 		*ret_mean = prepend[g->prepends <= 1 ? 0 : g->prepends == 2 ? 1 : 2];
 		break;
 	case GRADE_DRAIN: /* not every neighbour honours graceful shutdown */
-		*ret_mean = 0.93;
-		*ret_counts = 12;
+		*ret_mean = 0.90;
+		*ret_counts = 3;
 		break;
 	case GRADE_WITHDRAWN: /* 2-3 % of peers miss a withdrawal */
 		*ret_mean = 0.985;
@@ -85,34 +89,52 @@ static void prior_of(const struct grade *g, double *ret_mean, double *ret_counts
 	}
 }
 
+struct prior {
+	double mean, counts;
+};
+
 static struct shed shed_of(const struct shift *m, const struct grade *g, const char *site, uint8_t family,
-			   int64_t now_ms)
+			   int64_t now_ms, struct prior p)
 {
 	const struct shift_entry *e = find(m, site, g->name, family);
-	double mean, counts, a, b, seen = 0;
+	double a = p.mean * p.counts, b = (1 - p.mean) * p.counts, seen = 0;
 
-	prior_of(g, &mean, &counts);
 	if (g->kind == GRADE_NORMAL)
 		return (struct shed){ 0 };
-	a = mean * counts;
-	b = (1 - mean) * counts;
 	if (e) {
 		double f = fade(now_ms - e->at_ms);
 		a += e->a * f;
 		b += e->b * f;
 		seen = (e->a + e->b) * f;
 	}
-	mean = a / (a + b);
-	return (struct shed){ mean, mean * (1 - mean) / (a + b + 1), seen };
+	double mean = a / (a + b);
+	return (struct shed){ mean, mean * (1 - mean) / (a + b + 1) + SHED_SD * SHED_SD, seen };
+}
+
+/* More prepends add little: what one was seen to do is what two are expected to, and a bit. */
+static struct prior after_prepend(struct prior p, const struct shed *fewer)
+{
+	if (fewer->evidence < 2)
+		return p;
+	return (struct prior){ fewer->mean + PREPEND_MORE * (1 - fewer->mean), PREPEND_COUNTS };
 }
 
 void shift_sheds(const struct shift *m, const struct grade_set *gs, const char *site, uint8_t family,
 		 int64_t now_ms, struct shed *ret_sheds)
 {
 	struct shed *s = ret_sheds;
+	const struct shed *fewer = NULL;
 
-	for (size_t g = 0; g < gs->n; g++)
-		s[g] = shed_of(m, &gs->g[g], site, family, now_ms);
+	for (size_t g = 0; g < gs->n; g++) {
+		struct prior p;
+
+		prior_of(&gs->g[g], &p.mean, &p.counts);
+		if (gs->g[g].kind == GRADE_PREPEND && fewer)
+			p = after_prepend(p, fewer);
+		s[g] = shed_of(m, &gs->g[g], site, family, now_ms, p);
+		if (gs->g[g].kind == GRADE_PREPEND)
+			fewer = &s[g];
+	}
 	/* a stronger grade never sheds less: the better known of two neighbours corrects the other */
 	for (size_t g = 1; g < gs->n; g++)
 		if (s[g - 1].mean > s[g].mean && s[g - 1].evidence >= s[g].evidence)
@@ -229,6 +251,12 @@ void shift_done(struct shift *m)
 		HASH_DEL(m->head, e);
 		free(e);
 	}
+}
+
+void shift_rebase(struct shift *m, int64_t by_ms)
+{
+	for (struct shift_entry *e = m->head; e; e = e->hh.next)
+		time_shift(&e->at_ms, by_ms);
 }
 
 void shift_save(const struct shift *m, struct buf *out)

@@ -37,6 +37,8 @@ void shift_learn_shed(struct shift *m, const char *site, const char *grade, uint
 void shift_learn_dest(struct shift *m, const char *site, const char *grade, uint8_t family, const char *dest,
 		      double weight, int64_t now_ms);
 void shift_done(struct shift *m);
+/* The clock moved by so much. */
+void shift_rebase(struct shift *m, int64_t by_ms);
 /* Lines "shed SITE GRADE FAMILY A B AT" and "dest SITE GRADE FAMILY DEST ALPHA". */
 void shift_save(const struct shift *m, struct buf *out);
 int shift_load_line(struct shift *m, const char *line);

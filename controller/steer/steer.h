@@ -2,18 +2,19 @@
  * What the engine sees (snapshot), what it says (plan), and how it may act (policy).
  * Pure: no clock (now_ms is an input), no I/O, no log, no globals. Same input, same plan, byte for byte;
  * the order of sites and shards in a snapshot does not matter: they are known by name.
- * Units: bit/s, packet/s, new connections/s, cpu as fraction of the machine x 1000; utilisation 1.0 = capacity. */
+ * Units: bit/s, packet/s, new connections/s, cpu as fraction of the machine x 1000; utilisation 1.0 =
+ * capacity. */
 #ifndef STEER_STEER_H
 #define STEER_STEER_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEER_NAME  64
-#define STEER_TEXT  256
-#define STEER_GRADES 24  /* normal + operator's + prepend1..3 + drain + withdrawn */
-#define STEER_MOVES 16   /* per plan */
-#define STEER_SITES_MAX  512
+#define STEER_NAME	 64
+#define STEER_TEXT	 256
+#define STEER_GRADES	 24 /* normal + operator's + prepend1..3 + drain + withdrawn */
+#define STEER_MOVES	 16 /* per plan */
+#define STEER_SITES_MAX	 512
 #define STEER_SHARDS_MAX 1024
 
 enum res { RES_BPS, RES_PPS, RES_CONNS, RES_CPU, RES_N };
@@ -36,52 +37,52 @@ struct grade_set {
 enum steer_mode { MODE_OBSERVE, MODE_STEER, MODE_FREEZE };
 
 struct policy {
-	double trigger_util;      /* 0.85 */
-	double urgent_util;       /* 1.10 */
-	double release_util;      /* 0.65 */
-	double receiver_max_util; /* 0.90 */
-	int64_t settle_min_ms, settle_max_ms;   /* 15 s, 60 s */
-	int64_t restore_hold_ms;                /* 10 min */
-	int64_t no_return_ms;                   /* 15 min: no A-B-A on one (site, shard) */
-	int64_t stale_ms;                       /* 5 s: older reports are silence */
-	unsigned round_moves_max;               /* 4 */
+	double trigger_util;			  /* 0.85 */
+	double urgent_util;			  /* 1.10 */
+	double release_util;			  /* 0.65 */
+	double receiver_max_util;		  /* 0.90 */
+	int64_t settle_min_ms, settle_max_ms;	  /* 15 s, 60 s */
+	int64_t restore_hold_ms;		  /* 10 min */
+	int64_t no_return_ms;			  /* 15 min: no A-B-A on one (site, shard) */
+	int64_t stale_ms;			  /* 5 s: older reports are silence */
+	unsigned round_moves_max;		  /* 4 */
 	double round_share_max, urgent_share_max; /* 0.10, 0.25 of all traffic per round */
-	double excess_share_max;                /* 0.60 of the excess per round */
-	double weaken_share_max;                /* 0.30: I2 */
-	double announced_share_min;             /* 0.50: I1 */
-	unsigned changes_max;                   /* 6 in changes_window_ms: then hold and alert */
-	int64_t changes_window_ms;              /* 10 min */
-	double ledger_max;                      /* 1000: half of damping's 2000; I6 */
-	uint64_t seed;                          /* for jitter: input, not state */
+	double excess_share_max;		  /* 0.60 of the excess per round */
+	double weaken_share_max;		  /* 0.30: I2 */
+	double announced_share_min;		  /* 0.50: I1 */
+	unsigned changes_max;			  /* 6 in changes_window_ms: then hold and alert */
+	int64_t changes_window_ms;		  /* 10 min */
+	double ledger_max;			  /* 1000: half of damping's 2000; I6 */
+	uint64_t seed;				  /* for jitter: input, not state */
 };
 /* The defaults above. */
 void policy_default(struct policy *ret_policy);
 
 struct snap_site {
 	char name[STEER_NAME];
-	bool healthy;          /* >= 1 node reports, is in service and its bgpd has a neighbour */
-	bool draining;         /* by the operator or a drill: never a receiver */
-	int64_t age_ms;        /* of the oldest report that counts */
+	bool healthy;	       /* >= 1 node reports, is in service and its bgpd has a neighbour */
+	bool draining;	       /* by the operator or a drill: never a receiver */
+	int64_t age_ms;	       /* of the oldest report that counts */
 	double cap[RES_N];     /* of the healthy nodes; 0: not limited by this resource */
 	double cap_all[RES_N]; /* of all configured nodes, for I1/I2/I4 shares */
 	double max_node_util;  /* hottest node, any resource (already balanced by weights) */
-	bool dropping;         /* drops seen: load is a lower bound of demand */
+	bool dropping;	       /* drops seen: load is a lower bound of demand */
 };
 
 struct snap_shard {
 	char name[STEER_NAME], service[STEER_NAME];
 	unsigned min_sites; /* >= 1; default 2 */
-	uint8_t family;     /* 4, 6, or 0 for both: models are kept apart */
+	uint8_t family;	    /* 4, 6, or 0 for both: models are kept apart */
 };
 
 /* One (site, shard): index site * n_shards + shard. */
 struct snap_cell {
 	double lo[RES_N], hi[RES_N]; /* offered load arriving here: an interval, equal when nothing drops */
-	uint8_t grade;    /* what the routers have (read back), index into the grade set */
-	uint8_t wanted;   /* what was last ordered; differs from grade while in flight */
-	uint8_t base;     /* what the document or the operator asks for when nothing is wrong */
-	bool pinned;      /* operator override or drill: not ours to move */
-	bool announced;   /* by at least one healthy node */
+	uint8_t grade;		     /* what the routers have (read back), index into the grade set */
+	uint8_t wanted;		     /* what was last ordered; differs from grade while in flight */
+	uint8_t base;		     /* what the document or the operator asks for when nothing is wrong */
+	bool pinned;		     /* operator override or drill: not ours to move */
+	bool announced;		     /* by at least one healthy node */
 };
 
 struct snapshot {
@@ -102,11 +103,12 @@ static inline struct snap_cell *snap_cell(const struct snapshot *s, size_t site,
 enum move_kind { MOVE_SHED, MOVE_ATTRACT, MOVE_RESTORE, MOVE_ROLLBACK, MOVE_OPERATOR };
 
 struct move {
-	size_t site, shard;  /* indices into the snapshot */
-	uint8_t from, to;    /* grades */
+	size_t site, shard; /* indices into the snapshot */
+	uint8_t from, to;   /* grades */
 	enum move_kind kind;
-	double moved_lo, moved, moved_hi; /* predicted load leaving (+) or coming (-), RES_BPS, 90 % interval */
-	char why[STEER_TEXT];             /* one sentence with numbers */
+	double moved_lo, moved,
+		moved_hi;     /* predicted load leaving (+) or coming (-), RES_BPS, 90 % interval */
+	char why[STEER_TEXT]; /* one sentence with numbers */
 };
 
 struct site_forecast {
@@ -130,8 +132,8 @@ struct plan {
 	struct move refused[STEER_MOVES]; /* considered and not taken, most useful first; why says why not */
 	size_t n_refused;
 	struct site_forecast *sites; /* heap, n_sites of the snapshot; plan_done frees */
-	double gap_pct;              /* distance of the objective from a bound */
-	double coverage_pct;         /* measured coverage of 90 % intervals so far; 0: none yet */
+	double gap_pct;		     /* distance of the objective from a bound */
+	double coverage_pct;	     /* measured coverage of 90 % intervals so far; 0: none yet */
 };
 void plan_done(struct plan *p);
 const char *plan_state_str(enum plan_state s);
@@ -156,8 +158,20 @@ void engine_save(const struct engine *e, struct buf *out);
 int engine_load(struct engine *e, const char *text, size_t len);
 
 /* -- guard.c: independent of the engine; last before the wire ------------------------------------- */
-enum guard_id { GUARD_OK, GUARD_I1, GUARD_I2, GUARD_I3, GUARD_I4, GUARD_I5, GUARD_I6, GUARD_I7, GUARD_I8,
-		GUARD_I9, GUARD_I10, GUARD_MASS /* > 25 % of sites unhealthy within 60 s */ };
+enum guard_id {
+	GUARD_OK,
+	GUARD_I1,
+	GUARD_I2,
+	GUARD_I3,
+	GUARD_I4,
+	GUARD_I5,
+	GUARD_I6,
+	GUARD_I7,
+	GUARD_I8,
+	GUARD_I9,
+	GUARD_I10,
+	GUARD_MASS /* > 25 % of sites unhealthy within 60 s */
+};
 const char *guard_str(enum guard_id id);
 enum guard_actor { ACTOR_ENGINE, ACTOR_ROLLBACK, ACTOR_OPERATOR, ACTOR_DRILL };
 struct guard_verdict {
@@ -172,7 +186,8 @@ void guard_free(struct guard *g);
 void guard_observe(struct guard *g, const struct policy *p, const struct snapshot *s);
 /* All moves together. 0, or ERR_GUARD with the first violated invariant. */
 int guard_check(const struct guard *g, const struct policy *p, const struct snapshot *s,
-		const struct move *moves, size_t n, enum guard_actor actor, struct guard_verdict *ret_verdict);
+		const struct move *moves, size_t n, enum guard_actor actor,
+		struct guard_verdict *ret_verdict);
 /* Tells the guard that these moves were sent (ledger, in flight). */
 void guard_commit(struct guard *g, const struct snapshot *s, const struct move *moves, size_t n);
 /* I6's ledger for one (site, shard), after decay to now. */
@@ -187,10 +202,10 @@ void guard_permits(const struct policy *p, const struct snapshot *s, const bool 
 
 /* -- balance.c: inside a site ---------------------------------------------------------------------- */
 struct balance_node {
-	bool usable;       /* reports, healthy, announcing */
+	bool usable;	   /* reports, healthy, announcing */
 	double cap[RES_N]; /* 0: not limited */
-	double util;       /* hottest resource, offered / capacity */
-	int weight;        /* 1..100, now */
+	double util;	   /* hottest resource, offered / capacity */
+	int weight;	   /* 1..100, now */
 };
 /* New weights 1..100. Proportional to capacity corrected by measured utilisation, damped, with a dead band:
  * on steady load it settles and then stops changing. Returns true when any weight should change.

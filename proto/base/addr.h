@@ -13,8 +13,8 @@
 
 struct prefix {
 	uint8_t family; /* 4 or 6 */
-	uint8_t len;    /* 0..32 or 0..128 */
-	uint8_t a[16];  /* network order; bytes past the family's size are zero */
+	uint8_t len;	/* 0..32 or 0..128 */
+	uint8_t a[16];	/* network order; bytes past the family's size are zero */
 };
 
 /* "192.0.2.0/24", "2001:db8::1" (a bare address is a host prefix). Host bits set: -EINVAL with

@@ -118,10 +118,11 @@ int conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_d
 	if (err == CYAML_OK)
 		snprintf(ret_why, CONF_WHY_LEN, "%s: the file is empty", path);
 	else if (t.line)
-		snprintf(ret_why, CONF_WHY_LEN, "%s: line %u, column %u%s: %s", path, t.line, t.column, t.where,
-			 t.message[0] ? t.message : cyaml_strerror(err));
+		snprintf(ret_why, CONF_WHY_LEN, "%s: line %u, column %u%s: %s", path, t.line, t.column,
+			 t.where, t.message[0] ? t.message : cyaml_strerror(err));
 	else
-		snprintf(ret_why, CONF_WHY_LEN, "%s: %s", path, t.message[0] ? t.message : cyaml_strerror(err));
+		snprintf(ret_why, CONF_WHY_LEN, "%s: %s", path,
+			 t.message[0] ? t.message : cyaml_strerror(err));
 	return ERR_CONFIG;
 }
 

@@ -7,8 +7,8 @@
 
 struct daemon_options {
 	const char *config;
-	bool check;    /* -n */
-	bool print;    /* --print-config */
+	bool check; /* -n */
+	bool print; /* --print-config */
 };
 /* Parses argv; prints help or version and exits when asked to; exits with 2 on a wrong option.
  * usage: what --help prints below "usage: NAME [options]". */

@@ -24,13 +24,14 @@ static inline void fclose_cleanup_(FILE **f)
 }
 void close_cleanup_(int *fd);
 
-#define auto_free  __attribute__((cleanup(free_cleanup_)))
+#define auto_free   __attribute__((cleanup(free_cleanup_)))
 #define auto_fclose __attribute__((cleanup(fclose_cleanup_)))
-#define auto_close __attribute__((cleanup(close_cleanup_)))
+#define auto_close  __attribute__((cleanup(close_cleanup_)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Zero-initialise, set max (0: no limit). data is NUL-terminated one byte past len whenever it is not NULL. */
+/* Zero-initialise, set max (0: no limit). data is NUL-terminated one byte past len whenever it is not NULL.
+ */
 struct buf {
 	char *data;
 	size_t len, cap, max;

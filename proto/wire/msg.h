@@ -13,14 +13,14 @@
 #define PROTO_MAJOR 1
 #define PROTO_MINOR 0
 
-#define NAME_LEN     64  /* names of nodes, sites, services, shards, grades; NUL included */
-#define TEXT_LEN     256 /* reasons; NUL included; longer text is cut, not refused */
-#define MAX_PREFIXES 1024 /* per node: whitelist, routes, VIP samples */
-#define MAX_SHARDS   1024
-#define MAX_LINKS    16
-#define MAX_SERVICES 64
+#define NAME_LEN	64   /* names of nodes, sites, services, shards, grades; NUL included */
+#define TEXT_LEN	256  /* reasons; NUL included; longer text is cut, not refused */
+#define MAX_PREFIXES	1024 /* per node: whitelist, routes, VIP samples */
+#define MAX_SHARDS	1024
+#define MAX_LINKS	16
+#define MAX_SERVICES	64
 #define MAX_COMMUNITIES 8
-#define SHARD_PREFIXES  2 /* at most one of each family */
+#define SHARD_PREFIXES	2 /* at most one of each family */
 
 enum msg_kind {
 	MSG_HELLO = 1,
@@ -105,7 +105,7 @@ struct shard_intent {
 	char shard[NAME_LEN], grade[NAME_LEN];
 	struct prefix prefixes[SHARD_PREFIXES];
 	size_t n_prefixes;
-	uint32_t prepends; /* 0..10 */
+	uint32_t prepends;			     /* 0..10 */
 	char communities[MAX_COMMUNITIES][NAME_LEN]; /* "64500:80" or large "64500:1:2" */
 	size_t n_communities;
 	bool withdrawn;
@@ -115,7 +115,7 @@ struct shard_intent {
 
 struct msg_directive {
 	uint64_t epoch, seq;
-	uint64_t heard_us; /* on the agent's CLOCK_BOOTTIME: where its leases start; 0: none can */
+	uint64_t heard_us;	     /* on the agent's CLOCK_BOOTTIME: where its leases start; 0: none can */
 	struct shard_intent *shards; /* heap */
 	size_t n_shards;
 };
@@ -148,8 +148,9 @@ struct msg {
 
 /* Appends the packed Envelope (without frame header) to out. The caller keeps m. */
 int msg_pack(const struct msg *m, struct buf *out);
-/* 0, ERR_MALFORMED or ERR_LIMIT; on error *ret_why says which field (caller's buffer of TEXT_LEN) and *ret_msg
- * is untouched. An Envelope with no known body is MSG kind 0 and 0 is returned: a newer minor version. */
+/* 0, ERR_MALFORMED or ERR_LIMIT; on error *ret_why says which field (caller's buffer of TEXT_LEN) and
+ * *ret_msg is untouched. An Envelope with no known body is MSG kind 0 and 0 is returned: a newer minor
+ * version. */
 int msg_unpack(const uint8_t *data, size_t len, struct msg *ret_msg, char *ret_why);
 /* Frees the heap arrays of m, not m. */
 void msg_done(struct msg *m);

@@ -118,8 +118,8 @@ def _applied(w):
 
 def test_help_names_every_command(w):
     text = w.ctl("--help")
-    for command in ("status", "get", "apply", "drain", "undrain", "mode", "events", "pki init", "pki issue",
-                    "token new"):
+    for command in ("status", "get", "plan", "whatif", "apply", "drain", "undrain", "mode", "events", "explain",
+                    "pki init", "pki issue", "token new"):
         assert re.search(rf"^  {command} ", text, re.M), command
         own = w.ctl(*command.split(), "--help")
         assert own.startswith(f"usage: sluicectl {command}")
@@ -138,6 +138,14 @@ def test_help_names_every_command(w):
     (["drain", "planet", "earth", "-r", "x"], "site NAME or node NAME"),
     (["drain", "site", "fra", "-r", "x", "--expires", "30"], "--expires wants a time such as"),
     (["mode", "dance"], "observe, steer or freeze"),
+    (["plan", "b"], "'b' is one argument too many"),
+    (["whatif"], "what if what?"),
+    (["whatif", "--drain", "fra", "--lose", "fra"], "one of --drain SITE, --lose SITE"),
+    (["whatif", "--move", "web-a@fra"], "--move wants SHARD@SITE=GRADE, not 'web-a@fra'"),
+    (["whatif", "--move", "@fra=drain"], "--move wants SHARD@SITE=GRADE"),
+    (["whatif", *["--move", "a@b=c"] * 17], "--move may be given 16 times, not more"),
+    (["explain"], "something is missing: ID"),
+    (["explain", "1/2"], "an event has a number"),
     (["apply"], "-f FILE is missing"),
     (["pki", "init", "d", "--cluster", "a/b"], "--cluster NAME"),
     (["pki", "issue", "x", "--dir", "d", "--role", "king"], "--role wants node or controller"),
@@ -331,6 +339,62 @@ def test_get(applied):
         assert "(404)" in applied.ctl("get", what, "nope", rc=1)
     assert json.loads(applied.ctl("get", "plan", "-o", "json"))["state"]
     assert applied.ctl("get", "plan").split()[0] == json.loads(applied.ctl("get", "plan", "-o", "json"))["state"]
+
+
+def test_plan_is_get_plan(applied):
+    # null before the first round with this document
+    state = wait_for(lambda: json.loads(applied.ctl("plan", "-o", "json"))["state"], "the first round")
+    assert state == json.loads(applied.ctl("get", "plan", "-o", "json"))["state"]
+    assert applied.ctl("plan").split()[0] == state
+
+
+def whatif(w, *argv, rc=0):
+    """Asked again while a plan is being made."""
+    def ask():
+        p = subprocess.run([BUILD / "sluicectl", "whatif", *argv], env=w.env, capture_output=True, text=True, timeout=40,
+                           check=False)
+        return None if "(503)" in p.stderr else p
+    p = wait_for(ask, "an answer")
+    assert p.returncode == rc, f"{argv}: {p.returncode}\n{p.stdout}\n{p.stderr}"
+    return p.stdout if rc == 0 else p.stderr
+
+
+def test_whatif_without_data(applied):
+    # nothing is announced: nothing would change, and the sites are as empty after as before
+    text = whatif(applied, "--drain", "fra")
+    assert text.startswith("nothing would change\n") and re.search(r"^  fra +0% +0% ", text, re.M)
+    answer = json.loads(whatif(applied, "--lose", "fra", "-o", "json"))
+    assert answer["state"] == "act" and answer["moves"] == [] and answer["left_out"] == 0
+    assert {f["site"] for f in answer["forecast"]} == {s["name"] for s in json.loads(applied.ctl("get", "sites", "-o",
+                                                                                               "json"))}
+    before = last_id(applied)
+    move = json.loads(whatif(applied, "--move", "web-a@fra=normal", "-o", "json"))["moves"][0]
+    assert (move["shard"], move["site"], move["to"], move["kind"]) == ("web-a", "fra", "normal", "operator")
+    assert last_id(applied) == before
+
+
+def test_whatif_says_what_is_wrong(applied):
+    assert "/drain/site: there is no site \"nowhere\"" in whatif(applied, "--drain", "nowhere", rc=1)
+    err = whatif(applied, "--move", "web-a@fra=normal", "--move", "web-x@fra=gone", rc=1)
+    assert "/moves/1/shard: " in err and "/moves/1/grade: " in err and "/moves/0" not in err
+
+
+def test_explain(applied):
+    start = last_id(applied)
+    applied.ctl("mode", "steer", "--reason", "for \033[31mexplain")
+    applied.ctl("mode", "observe", "--reason", "back")
+    first, second = [json.loads(x)["id"] for x in applied.ctl("events", "--since", str(start), "--kind", "mode", "-o",
+                                                              "json").splitlines()]
+    text = applied.ctl("explain", first)
+    assert text.startswith(f"mode {first}  mode observe -> steer by the-admin")
+    for line in (r"when +20..-..-..T", "from +observe", "to +steer", r"reason +for \?\[31mexplain", "by +the-admin"):
+        assert re.search(rf"^  {line}", text, re.M), line
+    both = json.loads(applied.ctl("explain", first, "-o", "json"))
+    assert both["event"]["id"] == first and all(n["kind"] == "mode" for n in both["neighbours"])
+    if second in [n["id"] for n in both["neighbours"]]:  # the machine was fast enough
+        assert re.search(rf"^  +{second}  mode steer -> observe", text, re.M)
+    assert "(404)" in applied.ctl("explain", 10**9, rc=1)
+    assert "(404)" in applied.ctl("explain", 0, rc=1)
 
 
 def test_status(applied):

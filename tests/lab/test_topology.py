@@ -221,7 +221,9 @@ def test_two_labs_side_by_side(lab):
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["raising", "up"])
 def test_nothing_left_behind(sig, when):
-    code = ("import sys; from tests.lab.lab import Lab\nwith Lab(collector=False) as lab:\n"
+    # a job in the background inherits an ignored SIGINT: the child is to feel Ctrl-C all the same
+    code = ("import signal, sys; from tests.lab.lab import Lab\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\nwith Lab(collector=False) as lab:\n"
             " load = lab.load(); load.spread(20)\n print('UP', flush=True); sys.stdin.read()\n")
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:

@@ -329,6 +329,7 @@ def test_completion_of_words(tmp_path):
     assert complete("sluicectl --url https://x mode ") == ["observe", "steer", "freeze"]
     assert complete("sluicectl drain ") == ["site", "node"]
     assert complete("sluicectl drain site ", tmp_path) == ["fra", "ams"]
+    assert complete("sluicectl whatif --lose ", tmp_path) == ["fra", "ams"]
     assert complete("sluicectl drain --reason x site a", tmp_path) == ["ams"]
     assert complete("sluicectl get -o j") == ["json"]
     assert complete("sluicectl token new --role ") == ["viewer", "operator", "admin"]

@@ -11,7 +11,9 @@
 #include "proto/base/err.h"
 
 #define HEAD "node: n1\nallow:\n  prefixes: [198.18.1.0/24]\n"
-#define SERVICE "services:\n  - name: web\n    prefixes: [198.18.1.0/24]\n    checks:\n      - kind: tcp\n        target: 127.0.0.1:80\n"
+#define SERVICE                                                                                              \
+	"services:\n  - name: web\n    prefixes: [198.18.1.0/24]\n    checks:\n      - kind: tcp\n        "  \
+	"target: 127.0.0.1:80\n"
 
 static int load_text(const char *text, struct agent_config **ret_c, char *ret_why)
 {
@@ -72,9 +74,11 @@ static void test_every_mistake_is_named(void **state)
 		{ HEAD "log: loud\n", "none of debug" },
 		{ HEAD "sample: {interval_ms: 5}\n", "100..60000" },
 		{ HEAD "controller: {endpoints: [nowhere], ca: a, cert: b, key: c}\n", "endpoints[0]" },
-		{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: \"127.0.0.1:1\"}]}\n",
+		{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: "
+		       "\"127.0.0.1:1\"}]}\n",
 		  "not inside allow.prefixes" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n", "kind" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n",
+		  "kind" },
 		{ HEAD "  bad indent: [\n", "line" },
 		{ "", "" },
 	};
@@ -98,8 +102,8 @@ static void test_prefix_belongs_to_one_service(void **state)
 	char why[CONF_WHY_LEN];
 
 	(void)state;
-	assert_true(load_text(HEAD SERVICE
-			      "  - {name: dns, prefixes: [198.18.1.0/24], checks: [{kind: tcp, target: \"127.0.0.1:53\"}]}\n",
+	assert_true(load_text(HEAD SERVICE "  - {name: dns, prefixes: [198.18.1.0/24], checks: [{kind: tcp, "
+					   "target: \"127.0.0.1:53\"}]}\n",
 			      &c, why) < 0);
 	assert_non_null(strstr(why, "already belongs to service \"web\""));
 }

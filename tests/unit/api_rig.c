@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/api_rig.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -110,6 +111,25 @@ const struct rounds_view *rounds_view(const struct rounds *r)
 {
 	(void)r;
 	return stub.no_round ? NULL : &round_view;
+}
+
+int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan)
+{
+	(void)r;
+	if (stub.busy)
+		return -EBUSY;
+	assert_true(n <= STEER_MOVES);
+	memcpy(stub.moves, moves, n * sizeof(*moves));
+	stub.n_moves = n;
+	*ret_plan = (struct plan){ .state = stub.guard_refuses ? PLAN_HOLD : PLAN_ACT,
+				   .why = "asked for",
+				   .n_moves = n,
+				   .n_refused = stub.guard_refuses ? n : 0 };
+	memcpy(ret_plan->moves, moves, n * sizeof(*moves));
+	memcpy(ret_plan->refused, moves, n * sizeof(*moves));
+	ret_plan->sites = xcalloc(2, sizeof(*ret_plan->sites));
+	memcpy(ret_plan->sites, forecasts, sizeof(forecasts));
+	return 0;
 }
 
 /* clang-format off */

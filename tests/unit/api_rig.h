@@ -16,7 +16,10 @@ struct stub {
 	int calls;
 	char actor[NAME_LEN], name[NAME_LEN], reason[TEXT_LEN], if_match[64];
 	int64_t expires_s;
-	bool dry_run, no_round;
+	bool dry_run, no_round, busy;
+	struct move moves[STEER_MOVES]; /* the last question of what if */
+	size_t n_moves;
+	bool guard_refuses;
 	struct op_result answer; /* status 0: do it */
 };
 extern struct stub stub;

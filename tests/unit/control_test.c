@@ -24,7 +24,8 @@ void rounds_changed(struct rounds *r)
 	(void)r;
 	changed_calls++;
 }
-int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n, struct guard_verdict *ret_verdict)
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
+			  struct guard_verdict *ret_verdict)
 {
 	(void)r;
 	(void)moves;
@@ -42,7 +43,8 @@ static const char document[] =
 	"{\"name\": \"t\", \"sites\": ["
 	"{\"name\": \"a\", \"nodes\": [{\"name\": \"a1\", \"capacity\": {\"bps\": 1000000}}]},"
 	"{\"name\": \"b\", \"nodes\": [{\"name\": \"b1\", \"capacity\": {\"bps\": 1000000}}]}],"
-	"\"services\": [{\"name\": \"web\", \"shards\": [{\"name\": \"s1\", \"prefixes\": [\"198.18.1.0/24\"]}]}]}";
+	"\"services\": [{\"name\": \"web\", \"shards\": [{\"name\": \"s1\", \"prefixes\": "
+	"[\"198.18.1.0/24\"]}]}]}";
 
 struct rig {
 	struct controller c;
@@ -94,7 +96,8 @@ static void test_document_is_taken_once_and_survives(void **state)
 	assert_string_equal(put(r, document, "", false).detail, "unchanged");
 	assert_int_equal(put(r, "{\"name\": 5}", "", false).status, 422);
 	assert_int_equal(r->c.model.cl->n_sites, 2);
-	assert_int_equal(put(r, "{\"name\": \"u\", \"sites\": [], \"services\": []}", "\"old\"", false).status, 412);
+	assert_int_equal(
+		put(r, "{\"name\": \"u\", \"sites\": [], \"services\": []}", "\"old\"", false).status, 412);
 
 	/* a second controller on the same store */
 	struct controller again = { .store = r->c.store, .events = r->c.events };
@@ -160,9 +163,12 @@ static void test_live_state_is_kept_by_name(void **state)
 	model_cell(&r->c.model, 1, 0)->ordered = true;
 	/* site a is gone, a shard came first */
 	assert_int_equal(put(r,
-			     "{\"name\": \"t\", \"sites\": [{\"name\": \"b\", \"nodes\": [{\"name\": \"b1\", \"capacity\": "
-			     "{\"bps\": 1000000}}]}], \"services\": [{\"name\": \"web\", \"min_sites\": 1, \"shards\": [{\"name\": \"s0\", "
-			     "\"prefixes\": [\"198.18.2.0/24\"]}, {\"name\": \"s1\", \"prefixes\": [\"198.18.1.0/24\"]}]}]}",
+			     "{\"name\": \"t\", \"sites\": [{\"name\": \"b\", \"nodes\": [{\"name\": \"b1\", "
+			     "\"capacity\": "
+			     "{\"bps\": 1000000}}]}], \"services\": [{\"name\": \"web\", \"min_sites\": 1, "
+			     "\"shards\": [{\"name\": \"s0\", "
+			     "\"prefixes\": [\"198.18.2.0/24\"]}, {\"name\": \"s1\", \"prefixes\": "
+			     "[\"198.18.1.0/24\"]}]}]}",
 			     "", false)
 				 .status,
 			 200);

@@ -366,6 +366,55 @@ static void restart(void **state)
 	engine_free(e);
 }
 
+/* The clock restarts with the machine: ages are kept, nothing waits for the old clock to come round. */
+static void reboot(void **state)
+{
+	struct policy pol = lab_policy();
+	struct engine *e = engine_new(&pol);
+	struct guard *g = guard_new(), *h = guard_new();
+	struct world w;
+	auto_buf text = { 0 }, guard = { 0 };
+
+	(void)state;
+	world_init(&w, 0, 1);
+	w.s.now_ms = 500000000; /* up for six days */
+	demand(&w, 28);
+	for (int t = 0; t < 6; t++)
+		tick(&w, e, true);
+	demand(&w, 80);
+	for (int t = 0; t < 40; t++) {
+		guard_observe(g, &pol, &w.s);
+		tick(&w, e, true);
+	}
+	assert_true(w.changes > 0);
+	engine_save(e, &text);
+	guard_save(g, &guard);
+	double penalty = 0, after = 0;
+	for (int c = 0; c < SITES * SHARDS; c++)
+		penalty += guard_ledger(g, w.site[c / SHARDS].name, w.shard[c % SHARDS].name, w.s.now_ms);
+	engine_free(e);
+	e = engine_new(&pol);
+	assert_int_equal(engine_load(e, text.data, text.len), 0);
+	assert_int_equal(guard_load(h, guard.data, guard.len), 0);
+	w.s.now_ms = 30000;
+	guard_observe(h, &pol, &w.s);
+	for (int c = 0; c < SITES * SHARDS; c++)
+		after += guard_ledger(h, w.site[c / SHARDS].name, w.shard[c % SHARDS].name, w.s.now_ms);
+	assert_true(penalty > 0 && fabs(after / penalty - 1) < 0.01);
+	demand(&w, 28);
+	int weak = 1;
+	for (int t = 0; t < 90 && weak; t++) {
+		tick(&w, e, true);
+		weak = 0;
+		for (int c = 0; c < SITES * SHARDS; c++)
+			weak += w.cell[c].grade != 0;
+	}
+	assert_int_equal(weak, 0); /* restored on the new clock */
+	engine_free(e);
+	guard_free(g);
+	guard_free(h);
+}
+
 static void freeze_and_observe(void **state)
 {
 	struct policy pol = lab_policy();
@@ -520,6 +569,7 @@ int main(void)
 		cmocka_unit_test(flash_crowd),
 		cmocka_unit_test(order_is_irrelevant),
 		cmocka_unit_test(restart),
+		cmocka_unit_test(reboot),
 		cmocka_unit_test(freeze_and_observe),
 		cmocka_unit_test(contain),
 		cmocka_unit_test(silence),

@@ -13,7 +13,9 @@
 static void each(void (*check)(const struct fs_input *in, enum fs_action a))
 {
 	for (int i = 0; i < 3 * 4 * 2 * 2; i++) {
-		struct fs_input in = { .order = i % 3, .health = i / 3 % 4, .permit = i / 12 % 2, .announced = i / 24 };
+		struct fs_input in = {
+			.order = i % 3, .health = i / 3 % 4, .permit = i / 12 % 2, .announced = i / 24
+		};
 		check(&in, failsafe_decide(&in));
 	}
 }
@@ -68,8 +70,9 @@ static void test_dead_service_is_never_newly_announced(void **state)
 
 static struct shard_intent intent(void)
 {
-	struct shard_intent in = { .shard = "web-a", .grade = "less", .prepends = 2, .weight = 40,
-				   .n_communities = 3 };
+	struct shard_intent in = {
+		.shard = "web-a", .grade = "less", .prepends = 2, .weight = 40, .n_communities = 3
+	};
 
 	strcpy(in.communities[0], "64500:80");
 	strcpy(in.communities[1], "64500:1:2");

@@ -10,7 +10,7 @@
 #include "controller/meter.h"
 
 #define CAP_BPS 10e6
-#define OBJECT  40000
+#define OBJECT	40000
 
 struct rig {
 	struct cluster cl;
@@ -40,7 +40,9 @@ static void rig_init(struct rig *r)
 /* One second in which so many connections came, so many bytes went out, and so many packets were dropped. */
 static bool second(struct rig *r, double conns, double bytes, double drops)
 {
-	struct msg_report rep = { .boot_id = "boot", .links = &r->link, .n_links = 1, .vips = &r->vip, .n_vips = 1 };
+	struct msg_report rep = {
+		.boot_id = "boot", .links = &r->link, .n_links = 1, .vips = &r->vip, .n_vips = 1
+	};
 
 	r->mono_us += 1000000;
 	r->link.tx_bytes += (uint64_t)bytes;
@@ -137,8 +139,10 @@ static void test_duplicate_and_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_report_has_no_rate), cmocka_unit_test(test_steady_load),
-		cmocka_unit_test(test_saturated_load_is_an_interval), cmocka_unit_test(test_demand_is_bounded),
+		cmocka_unit_test(test_first_report_has_no_rate),
+		cmocka_unit_test(test_steady_load),
+		cmocka_unit_test(test_saturated_load_is_an_interval),
+		cmocka_unit_test(test_demand_is_bounded),
 		cmocka_unit_test(test_duplicate_and_reset),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static void build(struct fixture *f)
 	guard_observe(f->g, &f->p, &f->w.s);
 	recall_sync(&f->mem, &f->w.s);
 	round_init(&f->r, &f->w.s, &f->p, &f->model, &f->mem);
-	demand_estimate(&f->r, true);
+	demand_estimate(&f->r, true, false);
 	trial_init(&f->t, &f->r);
 }
 
@@ -102,7 +102,7 @@ static void sheds_a_hot_site(void **state)
 		tw_load(&f.w, 0, k, 15e6);
 	build(&f);
 	f.r.hot[0] = f.r.urgent[0] = true;
-	assert_true(search_run(&f.r, f.g, 4, &f.plan, &f.t) > 0);
+	assert_true(search_run(&f.r, f.g, 4, false, &f.plan, &f.t) > 0);
 	search_forecast(&f.r, &f.t, &f.plan);
 	double moved = 0;
 	for (size_t m = 0; m < f.plan.n_moves; m++) {
@@ -129,7 +129,7 @@ static void respects_full_receivers(void **state)
 		tw_load(&f.w, 0, k, 24e6);
 	build(&f);
 	f.r.hot[0] = true;
-	assert_int_equal(search_run(&f.r, f.g, 4, &f.plan, &f.t), 0);
+	assert_int_equal(search_run(&f.r, f.g, 4, false, &f.plan, &f.t), 0);
 	assert_true(f.plan.n_refused > 0);
 	for (size_t m = 0; m < f.plan.n_refused; m++)
 		assert_true(f.plan.refused[m].why[0]);
@@ -148,7 +148,7 @@ static void pinned_cells_stay(void **state)
 	}
 	build(&f);
 	f.r.hot[0] = f.r.urgent[0] = true;
-	search_run(&f.r, f.g, 4, &f.plan, &f.t);
+	search_run(&f.r, f.g, 4, false, &f.plan, &f.t);
 	for (size_t m = 0; m < f.plan.n_moves; m++)
 		assert_int_equal(f.plan.moves[m].shard, 2);
 	done(&f);
@@ -165,9 +165,9 @@ static void homes_behind_grades(void **state)
 	trial_done(&f.t);
 	round_done(&f.r);
 	tw_grade(&f.w, 0, 0, G_DRAIN);
-	tw_load(&f.w, 0, 0, 0.7e6);
-	tw_load(&f.w, 1, 0, 14.65e6);
-	tw_load(&f.w, 2, 0, 14.65e6);
+	tw_load(&f.w, 0, 0, 1.0e6);
+	tw_load(&f.w, 1, 0, 14.5e6);
+	tw_load(&f.w, 2, 0, 14.5e6);
 	build(&f);
 	for (size_t i = 0; i < 3; i++)
 		assert_true(fabs(f.r.home[i].v[RES_BPS] - 10e6) < 0.5e6);
