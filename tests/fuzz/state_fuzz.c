@@ -43,19 +43,44 @@ static void try(const void *data, size_t size)
 	state_done(&s);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* agent/state.c's, bit by bit */
+static uint32_t crc32(const uint8_t *p, size_t n)
+{
+	uint32_t c = ~0u;
+
+	for (size_t i = 0; i < 8 * n; i++) {
+		c ^= (i % 8 ? 0 : p[i / 8]);
+		c = (c >> 1) ^ (0xEDB88320u & -(c & 1));
+	}
+	return ~c;
+}
+
+static void put32(char *to, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		to[i] = (char)(v >> (24 - 8 * i));
+}
+
+/* the same bytes as the body of a file whose head is right */
+static void try_body(const uint8_t *data, size_t size)
 {
 	struct state empty = { 0 };
 	auto_buf b = { 0 };
 
-	try(data, size);
-	/* the body of a well-formed file, its sum made right again by writing the head of a file with that
-	 * body */
 	state_encode(&empty, &b);
-	if (size && size < 4096) {
-		size_t head = b.len;
-		buf_add(&b, data, size);
-		try(b.data, head + size);
-	}
+	size_t head = 8 + 4 + NAME_LEN + 4 + 4;
+	b.len = head;
+	buf_add(&b, data, size);
+	put32(b.data + head - 4, (uint32_t)size);
+	put32(b.data + head - 8,
+	      crc32((uint8_t *)b.data + 12, NAME_LEN) ^ crc32((uint8_t *)b.data + head, size));
+	try(b.data, b.len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	try(data, size);
+	if (size && size < 4096)
+		try_body(data, size);
 	return 0;
 }

@@ -3,8 +3,6 @@
 reloading, addresses, hooks, and the ends it can come to."""
 import contextlib
 import json
-import os
-import pathlib
 import signal
 import subprocess
 import sys

@@ -457,8 +457,7 @@ static void test_verify(void **state)
 		  "fast_interval_ms: 2000 is outside 10..1000" },
 		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 0, 2, 2,
 		  "timeout_ms: 0 is outside 10..3600000" },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 0, 2,
-		  "rise: 0 is outside 1..100" },
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 0, 2, "rise: 0 is outside 1..100" },
 		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 2, 101,
 		  "fall: 101 is outside 1..100" },
 		{ "tcp", "127.0.0.1:80", "/", NULL, 0, 1000, 200, 1000, 2, 2,
@@ -573,6 +572,53 @@ static void test_reply(void **state)
 	}
 }
 
+/* cut everywhere: less than all is never taken for all, and nothing is read that is not there */
+static void test_body(void **state)
+{
+	static const struct {
+		const char *raw, *body;
+		int rc, at_eof;
+	} rows[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, more", "hello", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\ncontent-length:  5 \r\n\r\nhell", "hell", 0, ERR_CLOSED },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello", "", ERR_MALFORMED, ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 1, 1 },
+		{ "HTTP/1.0 200 OK\n\nhello", "hello", 0, 1 },
+		{ "HTTP/1.1 100 Continue\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+		  "2\r\n\r\nok",
+		  "ok", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n, "
+		  "world!!!\r\n0\r\n\r\n",
+		  "hello, world!!!", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "hel", 0, ERR_CLOSED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "", ERR_MALFORMED,
+		  ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n", "he", ERR_MALFORMED,
+		  ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello", "hello",
+		  0, ERR_CLOSED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct reply r = { 0 };
+		auto_buf body = { 0 };
+		size_t len = strlen(rows[i].raw);
+		assert_int_equal(reply_feed(&r, rows[i].raw, len), 1);
+		for (size_t n = r.bytes; n < len; n++) {
+			auto_free char *cut = xcalloc(1, n ? n : 1);
+			memcpy(cut, rows[i].raw, n);
+			int rc = reply_body(&r, cut, n, false, &body);
+			if (rc == 1 && strcmp(body.data ? body.data : "", rows[i].body))
+				fail_msg("row %zu, cut to %zu: all of it is \"%s\"", i, n, body.data);
+		}
+		assert_int_equal(reply_body(&r, rows[i].raw, len, false, &body), rows[i].rc);
+		assert_string_equal(body.data ? body.data : "", rows[i].body);
+		assert_int_equal(reply_body(&r, rows[i].raw, len, true, &body), rows[i].at_eof);
+	}
+}
+
 static void test_reply_limit(void **state)
 {
 	struct reply r = { 0 };
@@ -613,6 +659,7 @@ int main(void)
 		cmocka_unit_test(test_step_exhaustive),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_reply_limit),
 		cmocka_unit_test(test_reply_corpus),
 	};
