@@ -326,10 +326,12 @@ static void path_liberties(void **state)
 		0);
 	assert_true(p.present && !p.odd);
 	assert_string_equal(p.attrs.ext[0], "rt 1:2");
-	assert_int_equal(parse_path("{\"paths\":[{\"sourced\":true,\"metric\":7,\"locPrf\":100,"
-				    "\"extendedCommunity\":{\"string\":\"SoO:1:2 LB:1:3750000 (30.000 Mbps) RT:3:4\"}}]}",
-				    &p),
-			 0);
+	assert_int_equal(
+		parse_path(
+			"{\"paths\":[{\"sourced\":true,\"metric\":7,\"locPrf\":100,"
+			"\"extendedCommunity\":{\"string\":\"SoO:1:2 LB:1:3750000 (30.000 Mbps) RT:3:4\"}}]}",
+			&p),
+		0);
 	assert_true(!p.odd && p.attrs.med == 7 && !p.attrs.local_pref && p.attrs.bandwidth_mbps == 30);
 	assert_string_equal(p.attrs.ext[1], "soo 1:2");
 	assert_int_equal(
