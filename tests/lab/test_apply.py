@@ -812,7 +812,7 @@ def test_refused_route_does_not_stop_the_others(clean, proxy):
     try:
         since = d.mark()
         d.commit(V4[0], V4[1], V4[2])
-        event = d.wait("words", lambda e: e["event"] == "applied", since)
+        event = d.wait("words", lambda e: e["event"] == "applied" and any(r["error"] for r in e["routes"]), since)
         got = {r["prefix"]: r for r in event["routes"]}
         assert got[V4[0]]["announced"] and got[V4[2]]["announced"] and not got[V4[1]]["announced"]
         assert "Something bgpd does not like" in got[V4[1]]["error"] and f"network {V4[1]}" in got[V4[1]]["error"]
@@ -828,7 +828,7 @@ def test_refused_map_line_keeps_the_old_announcement(clean, proxy):
         proxy.answer("^set community 64500:80", 0, "% [BGP] Argument form is unsupported or malformed.\n", 1)
         mark, since = clean.log_mark(), d.mark()
         d.commit(f"{V4[0]} community=64500:80", f"{V4[1]} prepend=1")
-        event = d.wait("words", lambda e: e["event"] == "applied", since)
+        event = d.wait("words", lambda e: e["event"] == "applied" and any(r["error"] for r in e["routes"]), since)
         got = {r["prefix"]: r for r in event["routes"]}
         assert "malformed" in got[V4[0]]["error"] and got[V4[0]]["announced"]
         assert not got[V4[1]]["error"]
