@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "agent/apply_int.h"
+#include "proto/base/log.h"
+#include "proto/base/mono.h"
 
 /* Types one diff as one configure session, line by line, and notes what was refused.
  * BEFORE: the routes that will be changed in place are looked at (their version tells later that bgpd took
@@ -158,10 +160,12 @@ static void type_next(struct apply *a)
 {
 	while (a->at < a->list.n && skip(a, &a->list.commands[a->at]))
 		a->at++;
-	if (a->at < a->list.n)
-		vty_send(a->vty, a->list.commands[a->at].line, on_typed, a);
-	else
+	if (a->at == a->list.n) {
 		commit_done(a);
+		return;
+	}
+	vty_send(a->vty, a->list.commands[a->at].line, on_typed, a);
+	log_debug("bgpd, at %" PRId64 " us: %s", mono_now().us, a->list.commands[a->at].line);
 }
 
 static void type_all(struct apply *a)

@@ -14,6 +14,12 @@ struct agent_controller {
 
 struct agent_config {
 	char *node, *state_dir, *log;
+	char *socket;		      /* `sluice-agent status` and others speak to it; "": none */
+	char *metrics_file;	      /* Prometheus textfile; NULL: none */
+	struct command_cfg *commands; /* what checks and hooks may run */
+	unsigned commands_count;
+	struct neighbour_cfg *neighbours;
+	unsigned neighbours_count;
 	struct agent_controller *controller; /* NULL: stand alone */
 	struct {
 		char *vty;
@@ -38,6 +44,8 @@ struct agent_config {
 int agent_config_load(const char *path, struct agent_config **ret_config, char *ret_why);
 void agent_config_free(struct agent_config *c);
 int agent_config_print(const struct agent_config *c, struct buf *out);
+/* NULL: there is no such command */
+struct command_cfg *agent_config_command(const struct agent_config *c, const char *name);
 /* The index of the service that owns this prefix, or -1: a prefix without a service has no health. */
 int agent_config_service_of(const struct agent_config *c, const struct prefix *p);
 #endif

@@ -1,53 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Timers: tick, once a second, for what passes with time (permits, expiries). Everything runs on the loop. */
-#include "agent/node.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/apply.h"
-#include "agent/failsafe.h"
-#include "agent/sample/sample.h"
-#include "agent/session.h"
+#include "agent/node_int.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#ifndef SLUICE_VERSION
-#define SLUICE_VERSION "dev"
-#endif
 #define TICK_MS	 1000
 #define ASK_MS	 1000 /* a permit is asked for again after this */
 #define SPEAK_MS 5000 /* health still unknown after this: speak to the controller all the same */
-
-/* One prefix of the configuration. */
-struct slot {
-	struct prefix prefix;
-	int service; /* index, -1: none */
-	struct shard_intent intent;
-	bool has_intent;
-	mono_t permit_until, expires_at, asked_at;
-	enum fs_action last;
-	char refused[TEXT_LEN]; /* why the intent was not taken */
-};
-
-struct node {
-	uv_loop_t *loop;
-	const struct agent_config *cfg;
-	struct apply *apply;
-	struct service **services;
-	struct sampler *sampler;
-	struct session *session;
-	struct slot *slots;
-	size_t n_slots;
-	uint64_t epoch, seq; /* of the last directive taken */
-	bool applied_sent;
-	char boot_id[NAME_LEN];
-	uv_timer_t tick;
-	struct tls_creds *creds; /* NULL: alone, or the session has been started */
-	mono_t started_at;
-};
 
 static const struct route_state *state_of(const struct node *n, const struct prefix *p)
 {
@@ -60,18 +24,13 @@ static const struct route_state *state_of(const struct node *n, const struct pre
 	return NULL;
 }
 
-static bool later(mono_t t)
-{
-	return mono_is_set(t) && mono_diff_ms(mono_now(), t) > 0;
-}
-
-static enum fs_order order_of(const struct node *n, const struct slot *s)
+static enum fs_order order_of(const struct node *n, const struct order *o)
 {
 	if (!n->cfg->controller)
 		return FS_ANNOUNCE;
-	if (!s->has_intent)
+	if (!o)
 		return FS_NONE;
-	return s->intent.withdrawn ? FS_WITHDRAW : FS_ANNOUNCE;
+	return o->intent.withdrawn ? FS_WITHDRAW : FS_ANNOUNCE;
 }
 
 static const struct shard_intent *standalone_intent(void)
@@ -81,22 +40,24 @@ static const struct shard_intent *standalone_intent(void)
 	return &normal;
 }
 
-static void ask(struct node *n, struct slot *s)
+static void ask(struct node *n, struct slot *s, const struct order *o)
 {
 	struct msg m = { .kind = MSG_PERMIT_REQUEST };
 
 	if (mono_is_set(s->asked_at) && mono_diff_ms(s->asked_at, mono_now()) < ASK_MS)
 		return;
 	s->asked_at = mono_now();
-	snprintf(m.permit_request.shard, NAME_LEN, "%s", s->intent.shard);
-	struct service_state st;
-	service_state(n->services[s->service], &st);
+	snprintf(m.permit_request.shard, NAME_LEN, "%s", o->intent.shard);
+	struct service_state st = { .reason = "removed from agent.yaml" };
+	if (s->service >= 0)
+		service_state(n->services[s->service], &st);
 	snprintf(m.permit_request.reason, TEXT_LEN, "%s", st.reason);
 	session_send(n->session, &m);
 	session_report_now(n->session);
 }
 
-static void say_change(const struct slot *s, enum fs_action to, const char *health, bool announced)
+static void say_change(const struct node *n, const struct slot *s, enum fs_action to, const char *health,
+		       bool announced)
 {
 	char p[PREFIX_STRLEN];
 
@@ -104,69 +65,113 @@ static void say_change(const struct slot *s, enum fs_action to, const char *heal
 		return;
 	log_info("%s: %s -> %s (service %s, %s)", prefix_str(&s->prefix, p), failsafe_action_str(s->last),
 		 failsafe_action_str(to), health, announced ? "announced" : "not announced");
+	if (to == FS_ASK)
+		log_warn("%s: its service is down, but there is no permit to withdraw it: it stays announced "
+			 "until %s",
+			 p,
+			 n->session && session_is_active(n->session)
+				 ? "the controller gives one"
+				 : "the service or the controller is back");
+}
+
+/* What the local file adds to the grade; without it the route is as the controller wants it. */
+static void add_local(const struct node *n, struct slot *s, enum announce_state state, struct route_want *w)
+{
+	const struct service *service = n->services[s->service];
+	uint32_t weight = w->weight * service_weight(service) / 100;
+
+	w->weight = w->attrs.bandwidth_mbps = weight ? weight : 1;
+	announce_route(&service_cfg(service)->announce, state, s->index, n->cfg->neighbours,
+		       n->cfg->neighbours_count, w, s->refused);
+}
+
+static enum service_status health_of(const struct node *n, const struct slot *s)
+{
+	return node_is_parting(n, s) ? SERVICE_DOWN : service_status(n->services[s->service]);
+}
+
+/* Kept although its service is down or disabled, with worse attributes. */
+static bool degrades(const struct node *n, const struct slot *s)
+{
+	if (node_is_parting(n, s))
+		return false;
+	const struct service *service = n->services[s->service];
+	return announce_degrades(&service_cfg(service)->announce, service_announce(service));
 }
 
 /* Appends what this slot wants, if anything. */
 static void decide_slot(struct node *n, struct slot *s, struct route_want *wants, size_t *n_wants)
 {
 	const struct route_state *now = state_of(n, &s->prefix);
-	enum service_status health =
-		s->service < 0 ? SERVICE_UNKNOWN : service_status(n->services[s->service]);
+	const struct order *o = orders_of(n->orders, &s->prefix);
+	enum service_status health = health_of(n, s);
+	bool degraded = degrades(n, s);
 	struct fs_input in = {
-		.order = order_of(n, s),
+		.order = order_of(n, o),
 		.health = health,
-		.permit = !n->cfg->controller || later(s->permit_until),
+		.permit = !n->cfg->controller || order_permits(o, orders_now_us()),
 		.announced = now && now->announced,
 	};
 	enum fs_action a = failsafe_decide(&in);
-	const struct shard_intent *intent = s->has_intent ? &s->intent : standalone_intent();
 
-	say_change(s, a, service_status_str(health), in.announced);
+	say_change(n, s, a, service_status_str(health), in.announced);
 	s->last = a;
-	if (a == FS_ASK && n->session)
-		ask(n, s);
-	if (a == FS_LEAVE)
+	if (a == FS_LEAVE || (a == FS_ASK && !o))
 		return;
-	if (a == FS_ASK && !s->has_intent)
-		return;
+	if (a == FS_ASK && n->session && !degraded)
+		ask(n, s, o);
 	struct route_want *w = &wants[*n_wants];
-	if (failsafe_route(intent, &s->prefix, n->cfg->allow.communities, n->cfg->allow.communities_count, w,
-			   s->refused) < 0)
+	if (failsafe_route(o ? &o->intent : standalone_intent(), &s->prefix, n->cfg->allow.communities,
+			   n->cfg->allow.communities_count, w, s->refused) < 0)
 		return;
 	s->refused[0] = 0;
-	if (a == FS_DO_WITHDRAW && w->announced) {
+	if (a == FS_DO_WITHDRAW && w->announced && !degraded) {
 		w->announced = false;
 		snprintf(w->grade, sizeof(w->grade), "withdrawn");
 	}
+	if (w->announced && s->service >= 0)
+		add_local(n, s, degraded ? service_announce(n->services[s->service]) : ANNOUNCE_UP, w);
 	++*n_wants;
 }
 
-/* A weakening whose controller fell silent falls back to normal, if the service is up. Runs out only after
- * expires_ms without news, so a controller's restart changes nothing. */
-static void expire(struct slot *s)
-{
-	char p[PREFIX_STRLEN];
+/* -- without a controller ---------------------------------------------------------------------------- */
 
-	if (!s->has_intent || !mono_is_set(s->expires_at) || later(s->expires_at))
-		return;
-	log_warn("%s: grade %s expired without news from the controller: back to normal",
-		 prefix_str(&s->prefix, p), s->intent.grade);
-	snprintf(s->intent.grade, sizeof(s->intent.grade), "normal");
-	s->intent.prepends = 0;
-	s->intent.n_communities = 0;
-	s->intent.withdrawn = false;
-	s->expires_at = (mono_t){ 0 };
+/* Every service whose prefixes the shard names is up. */
+static bool shard_is_up(const struct shard_intent *in, void *arg)
+{
+	const struct node *n = arg;
+
+	for (size_t i = 0; i < n->n_slots; i++)
+		for (size_t k = 0; k < in->n_prefixes; k++)
+			if (prefix_cmp(&n->slots[i].prefix, &in->prefixes[k]) == 0 &&
+			    service_status(n->services[n->slots[i].service]) != SERVICE_UP)
+				return false;
+	return true;
 }
 
-static void node_decide(struct node *n)
+/* Weakenings that ran out without news go back one by one. */
+static void relax(struct node *n)
+{
+	struct msg m = { .kind = MSG_REPORT };
+	struct orders_relax r = { .up = shard_is_up, .arg = n, .random = (uint32_t)random() };
+	char shard[NAME_LEN];
+
+	if (!orders_expired(n->orders, orders_now_us()))
+		return;
+	sampler_take(n->sampler, &m.report);
+	bool known = uplink_feed(&n->uplink, &m.report, &r.util);
+	msg_done(&m);
+	if (known && orders_relax(n->orders, orders_now_us(), &r, shard))
+		log_warn("%s: its weakening ran out without news from the controller: back to normal", shard);
+}
+
+void node_decide(struct node *n)
 {
 	auto_free struct route_want *wants = xcalloc(n->n_slots, sizeof(*wants));
 	size_t count = 0;
 
-	for (size_t i = 0; i < n->n_slots; i++) {
-		expire(&n->slots[i]);
+	for (size_t i = 0; i < n->n_slots; i++)
 		decide_slot(n, &n->slots[i], wants, &count);
-	}
 	int err = apply_want(n->apply, wants, count);
 	if (err < 0)
 		log_error("routes not taken: %s", err_str(err));
@@ -176,21 +181,35 @@ static void maybe_speak(struct node *n);
 
 static void on_tick(uv_timer_t *t)
 {
-	maybe_speak(t->data);
-	node_decide(t->data);
+	struct node *n = t->data;
+
+	maybe_speak(n);
+	relax(n);
+	local_tick(n->local);
+	node_decide(n);
 }
 
 /* -- the parts call back ---------------------------------------------------------------------------- */
 
-static void on_service(struct service *s, enum service_status from, enum service_status to,
-		       const char *reason, void *arg)
+void node_on_service(struct service *s, enum service_status from, enum service_status to, const char *reason,
+		     void *arg)
 {
 	struct node *n = arg;
 
-	log_info("service %s: %s -> %s: %s", service_cfg(s)->name, service_status_str(from),
-		 service_status_str(to), reason);
+	if (from != to)
+		log_info("service %s: %s -> %s: %s", service_cfg(s)->name, service_status_str(from),
+			 service_status_str(to), reason);
+	else
+		log_info("service %s: %s, weight %u: %s", service_cfg(s)->name, service_status_str(to),
+			 service_weight(s), reason);
+	if (n->stopping)
+		return;
+	if (to == SERVICE_UP) /* its addresses first */
+		local_service(n->local, s, reason);
 	maybe_speak(n);
 	node_decide(n);
+	if (to != SERVICE_UP)
+		local_service(n->local, s, reason);
 	if (n->session)
 		session_report_now(n->session);
 }
@@ -219,7 +238,8 @@ static void copy_routes(struct node *n, struct route_state **ret_routes, size_t 
 
 static void send_applied(struct node *n, const char *error)
 {
-	struct msg m = { .kind = MSG_APPLIED, .applied = { .epoch = n->epoch, .seq = n->seq } };
+	struct msg m = { .kind = MSG_APPLIED,
+			 .applied = { .epoch = orders_epoch(n->orders), .seq = orders_seq(n->orders) } };
 
 	if (!n->session)
 		return;
@@ -237,6 +257,7 @@ static void on_applied(const struct route_state *routes, size_t count, void *arg
 	for (size_t i = 0; i < count; i++)
 		if (routes[i].error[0])
 			log_warn("%s: %s", prefix_str(&routes[i].prefix, p), routes[i].error);
+	local_routes(n->local, routes, count);
 	send_applied(n, "");
 	node_decide(n);
 }
@@ -245,6 +266,7 @@ static void on_bgpd(bool up, const char *why, void *arg)
 {
 	struct node *n = arg;
 
+	snprintf(n->bgpd, sizeof(n->bgpd), "%s", up ? "" : why);
 	if (up)
 		log_info("bgpd answers%s%s", *why ? ": " : "", why);
 	else
@@ -259,7 +281,7 @@ static void on_hello(struct msg_hello *h, void *arg)
 
 	snprintf(h->version, sizeof(h->version), "%s", SLUICE_VERSION);
 	snprintf(h->boot_id, sizeof(h->boot_id), "%s", n->boot_id);
-	h->last_epoch = n->epoch;
+	h->last_epoch = orders_epoch(n->orders);
 	h->prefixes = xcalloc(n->cfg->allow.prefixes_count, sizeof(*h->prefixes));
 	h->n_prefixes = n->cfg->allow.prefixes_count;
 	memcpy(h->prefixes, n->cfg->prefixes, h->n_prefixes * sizeof(*h->prefixes));
@@ -270,8 +292,9 @@ static void on_report(struct msg_report *r, void *arg)
 	struct node *n = arg;
 
 	sampler_take(n->sampler, r);
-	r->applied_epoch = n->epoch;
-	r->applied_seq = n->seq;
+	r->applied_epoch = orders_epoch(n->orders);
+	r->applied_seq = orders_seq(n->orders);
+	r->boot_us = orders_now_us();
 	r->bgp_ok = apply_bgp_ok(n->apply);
 	r->services = xcalloc(n->cfg->services_count, sizeof(*r->services));
 	r->n_services = n->cfg->services_count;
@@ -288,46 +311,41 @@ static struct slot *slot_of(struct node *n, const struct prefix *p)
 	return NULL;
 }
 
-static void take_intent(struct slot *s, const struct shard_intent *in)
+/* Prefixes of a directive that no service of ours has. */
+static void find_strangers(struct node *n, const struct msg_directive *d, char *ret_error)
 {
-	mono_t now = mono_now();
+	char p[PREFIX_STRLEN];
 
-	s->intent = *in;
-	s->has_intent = true;
-	s->permit_until = in->permit_ms ? mono_add_ms(now, in->permit_ms) : (mono_t){ 0 };
-	s->expires_at = in->expires_ms ? mono_add_ms(now, in->expires_ms) : (mono_t){ 0 };
-	s->refused[0] = 0;
+	for (size_t i = 0; i < d->n_shards; i++)
+		for (size_t k = 0; k < d->shards[i].n_prefixes; k++) {
+			struct slot *s = slot_of(n, &d->shards[i].prefixes[k]);
+			if (s) {
+				s->refused[0] = 0;
+				continue;
+			}
+			snprintf(ret_error, TEXT_LEN,
+				 "%s is not a prefix of a service in this node's agent.yaml: refused",
+				 prefix_str(&d->shards[i].prefixes[k], p));
+			log_warn("shard %s: %s", d->shards[i].shard, ret_error);
+		}
 }
 
 static void on_directive(const struct msg_directive *d, void *arg)
 {
 	struct node *n = arg;
-	char error[TEXT_LEN] = "", p[PREFIX_STRLEN];
+	char error[TEXT_LEN] = "";
+	bool back = false;
 
-	if (d->epoch < n->epoch || (d->epoch == n->epoch && d->seq <= n->seq && n->seq)) {
-		snprintf(error, sizeof(error),
-			 "directive %lu of epoch %lu is older than %lu of epoch %lu: refused", d->seq,
-			 d->epoch, n->seq, n->epoch);
+	if (orders_take(n->orders, d, orders_now_us(), &back, error) < 0) {
 		log_warn("%s", error);
 		send_applied(n, error);
 		return;
 	}
-	n->epoch = d->epoch;
-	n->seq = d->seq;
-	for (size_t i = 0; i < d->n_shards; i++)
-		for (size_t k = 0; k < d->shards[i].n_prefixes; k++) {
-			struct slot *s = slot_of(n, &d->shards[i].prefixes[k]);
-			if (s) {
-				take_intent(s, &d->shards[i]);
-				continue;
-			}
-			snprintf(error, sizeof(error),
-				 "%s is not a prefix of a service in this node's agent.yaml: refused",
-				 prefix_str(&d->shards[i].prefixes[k], p));
-			log_warn("shard %s: %s", d->shards[i].shard, error);
-		}
+	find_strangers(n, d, error);
 	node_decide(n);
 	send_applied(n, error);
+	if (back) /* somebody may wait for a permit that came back: only a report returns it */
+		session_report_now(n->session);
 }
 
 static void on_session(bool active, const char *why, void *arg)
@@ -365,7 +383,7 @@ static void maybe_speak(struct node *n)
 
 /* -- building ---------------------------------------------------------------------------------------- */
 
-static void make_slots(struct node *n)
+void node_make_slots(struct node *n)
 {
 	const struct agent_config *c = n->cfg;
 	size_t max = 0;
@@ -373,11 +391,13 @@ static void make_slots(struct node *n)
 	for (unsigned i = 0; i < c->services_count; i++)
 		max += c->services[i].prefixes_count;
 	n->slots = xcalloc(max, sizeof(*n->slots));
+	n->n_slots = 0;
 	for (unsigned i = 0; i < c->services_count; i++)
 		for (unsigned k = 0; k < c->services[i].prefixes_count; k++) {
 			struct slot *s = &n->slots[n->n_slots++];
 			prefix_parse(c->services[i].prefixes[k], &s->prefix, NULL);
 			s->service = (int)i;
+			s->index = k;
 		}
 }
 
@@ -400,7 +420,36 @@ static int check_certificate(const struct agent_config *cfg, struct tls_creds *c
 	return ERR_CERT;
 }
 
-static void start_parts(struct node *n)
+static void on_synced(uv_fs_t *req)
+{
+	uv_fs_t close_req;
+
+	/* only a power cut could tell the difference, and after one every lease is void: nothing to say */
+	uv_fs_close(req->loop, &close_req, (uv_file)(intptr_t)req->data, NULL);
+	uv_fs_req_cleanup(req);
+	free(req);
+}
+
+/* In the thread pool: the loop must not wait for a disk while services die. */
+static void sync_state(int fd, void *arg)
+{
+	struct node *n = arg;
+	uv_fs_t *req = xcalloc(1, sizeof(*req));
+
+	req->data = (void *)(intptr_t)fd;
+	uv_fs_fsync(n->loop, req, fd, on_synced);
+}
+
+void node_load_orders(struct node *n)
+{
+	struct orders_disk disk = { .dir = n->cfg->controller ? n->state_dir : NULL,
+				    .sync = sync_state,
+				    .arg = n };
+
+	n->orders = orders_new(&disk, n->boot_id, orders_now_us());
+}
+
+void node_start_sampler(struct node *n)
 {
 	const struct agent_config *cfg = n->cfg;
 	auto_free struct prefix *vips = xcalloc(n->n_slots, sizeof(*vips));
@@ -409,37 +458,66 @@ static void start_parts(struct node *n)
 		vips[i] = n->slots[i].prefix;
 	n->sampler = sampler_new((const char *const *)cfg->sample.interfaces, cfg->sample.interfaces_count,
 				 vips, n->n_slots);
-	n->apply = apply_new(n->loop, cfg->frr.vty, cfg->prefixes, cfg->allow.prefixes_count,
-			     &apply_callbacks, n);
+}
+
+void node_start_apply(struct node *n)
+{
+	auto_free struct prefix *own = xcalloc(n->n_slots, sizeof(*own));
+
+	/* not allow.prefixes: those may be wider, and what no service names is not ours */
+	for (size_t i = 0; i < n->n_slots; i++)
+		own[i] = n->slots[i].prefix;
+	n->apply = apply_new(n->loop, n->cfg->frr.vty, own, n->n_slots, &apply_callbacks, n);
+}
+
+static void start_parts(struct node *n)
+{
+	const struct agent_config *cfg = n->cfg;
+
+	node_start_sampler(n);
+	node_start_apply(n);
 	n->services = xcalloc(cfg->services_count, sizeof(*n->services));
 	for (unsigned i = 0; i < cfg->services_count; i++)
-		n->services[i] = service_new(n->loop, &cfg->services[i], on_service, n);
+		n->services[i] = service_new(n->loop, &cfg->services[i], node_on_service, n);
+	n->local = local_new(n->loop, cfg, (struct service *const *)n->services);
+}
+
+/* None without a controller. */
+int node_load_creds(const struct agent_config *cfg, struct tls_creds **ret_creds, char *ret_why)
+{
+	struct tls_creds *creds;
+	char why[TEXT_LEN];
+
+	if (!cfg->controller)
+		return 0;
+	int err =
+		tls_creds_load(cfg->controller->ca, cfg->controller->cert, cfg->controller->key, &creds, why);
+	if (err < 0) {
+		snprintf(ret_why, CONF_WHY_LEN, "%s", why);
+		return err;
+	}
+	err = check_certificate(cfg, creds, ret_why);
+	if (err < 0)
+		tls_creds_unref(creds);
+	else
+		*ret_creds = creds;
+	return err;
 }
 
 int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_node, char *ret_why)
 {
 	struct tls_creds *creds = NULL;
-	char why[TEXT_LEN];
-	int err = 0;
+	int err = node_load_creds(cfg, &creds, ret_why);
 
-	if (cfg->controller) {
-		err = tls_creds_load(cfg->controller->ca, cfg->controller->cert, cfg->controller->key, &creds,
-				     why);
-		if (err < 0) {
-			snprintf(ret_why, CONF_WHY_LEN, "%s", why);
-			return err;
-		}
-		err = check_certificate(cfg, creds, ret_why);
-		if (err < 0) {
-			tls_creds_unref(creds);
-			return err;
-		}
-	}
+	if (err < 0)
+		return err;
 	struct node *n = xcalloc(1, sizeof(*n));
 	n->loop = loop;
 	n->cfg = cfg;
-	make_slots(n);
+	n->state_dir = xstrdup(cfg->state_dir);
+	node_make_slots(n);
 	read_boot_id(n);
+	node_load_orders(n);
 	n->creds = creds;
 	n->started_at = mono_now();
 	start_parts(n);
@@ -448,26 +526,4 @@ int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_
 	uv_timer_start(&n->tick, on_tick, TICK_MS, TICK_MS);
 	*ret_node = n;
 	return 0;
-}
-
-static void on_closed(uv_handle_t *h)
-{
-	struct node *n = h->data;
-
-	free(n->services);
-	free(n->slots);
-	free(n);
-}
-
-void node_free(struct node *n)
-{
-	if (n->session)
-		session_free(n->session);
-	if (n->creds)
-		tls_creds_unref(n->creds);
-	for (unsigned i = 0; i < n->cfg->services_count; i++)
-		service_free(n->services[i]);
-	apply_free(n->apply);
-	sampler_free(n->sampler, true);
-	uv_close((uv_handle_t *)&n->tick, on_closed);
 }

@@ -11,9 +11,10 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define REPORT_MS  1000
-#define EXPIRES_MS 3600000 /* I8: a weakening nobody renews for an hour falls back */
-#define RENEW_MS   (PERMIT_MS / 3)
+#define REPORT_MS   1000
+#define EXPIRES_MS  3600000 /* I8: a weakening nobody renews for an hour falls back */
+#define RENEW_MS    (PERMIT_MS / 3)
+#define LEASE_NEVER UINT64_MAX /* only an answer ends it */
 
 struct session {
 	struct fleet *fleet;
@@ -21,6 +22,7 @@ struct session {
 	ssize_t node; /* index in the model, -1 before Hello */
 	bool refused;
 	mono_t sent_at;
+	uint64_t heard_us;    /* boot_us of its newest report; 0: none yet, so no lease can start */
 	struct prefix *allow; /* the agent's whitelist */
 	size_t n_allow;
 	struct msg_directive last; /* as sent; seq is the fleet's */
@@ -89,7 +91,8 @@ static size_t helpers_of(const struct model *m, size_t node, size_t shard)
 	for (size_t i = 0; i < site->n_nodes; i++) {
 		const struct node_live *o = &m->nodes[site->nodes[i]];
 		if (site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
-		    o->shards[shard].service_up && o->shards[shard].announced)
+		    o->shards[shard].service_up && o->shards[shard].announced &&
+		    !node_shard_may_go(&o->shards[shard]))
 			count++;
 	}
 	return count;
@@ -102,6 +105,9 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 	const struct node_live *n = &m->nodes[node];
 	uint8_t withdrawn = (uint8_t)(m->cl->grades.n - 1);
 
+	/* permits that others hold may be used until they are back: a withdrawal waits for them */
+	if (cell->wanted == withdrawn && cell->announced && !cell->may_withdraw)
+		return cell->grade;
 	if (!n->drain.on)
 		return cell->wanted;
 	if (helpers_of(m, node, shard))
@@ -129,14 +135,16 @@ static void fill_intent(const struct model *m, size_t node, size_t shard, struct
 	in->n_communities = attrs->n_communities;
 	in->withdrawn = grade->kind == GRADE_WITHDRAWN;
 	in->weight = (uint32_t)(m->nodes[node].weight > 0 ? m->nodes[node].weight : 100);
-	in->permit_ms = m->nodes[node].shards[shard].grant ? PERMIT_MS : 0;
+	const struct node_shard *ns = &m->nodes[node].shards[shard];
+	bool pending = ns->told_withdrawn || (ns->permit && ns->permit_end_us == LEASE_NEVER);
+	in->permit_ms = ns->grant && !pending ? PERMIT_MS : 0;
 	in->expires_ms = g ? EXPIRES_MS : 0;
 }
 
 static void build(const struct session *s, struct msg_directive *ret_d)
 {
 	const struct model *m = &s->fleet->c->model;
-	struct msg_directive d = { .epoch = m->epoch };
+	struct msg_directive d = { .epoch = m->epoch, .heard_us = s->heard_us };
 
 	d.shards = xcalloc(m->cl->n_shards, sizeof(*d.shards));
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
@@ -144,6 +152,8 @@ static void build(const struct session *s, struct msg_directive *ret_d)
 		if (cell->ordered && whitelisted(s, &m->cl->shards[k]))
 			fill_intent(m, (size_t)s->node, k, &d.shards[d.n_shards++]);
 	}
+	for (size_t i = 0; i < d.n_shards && !s->heard_us; i++)
+		d.shards[i].permit_ms = 0;
 	*ret_d = d;
 }
 
@@ -153,21 +163,31 @@ static bool same_shards(const struct msg_directive *a, const struct msg_directiv
 	       (!a->n_shards || memcmp(a->shards, b->shards, a->n_shards * sizeof(*a->shards)) == 0);
 }
 
-/* Books what the agent may hold once this directive is out. */
+/* Books what the agent may hold once this directive is out. It may hold what it had before, too, until a
+ * report shows that this one arrived. */
 static void book_permits(struct session *s, const struct msg_directive *d)
 {
-	struct node_live *n = live(s);
 	const struct cluster *cl = s->fleet->c->model.cl;
-	mono_t now = mono_now();
+	struct node_live *n = live(s);
+	size_t at = 0; /* a directive names its shards in the document's order */
 
-	for (size_t i = 0; i < d->n_shards; i++) {
-		ssize_t k = cluster_shard(cl, d->shards[i].shard);
+	for (size_t k = 0; k < cl->n_shards; k++) {
 		struct node_shard *ns = &n->shards[k];
-		if (d->shards[i].permit_ms) {
+		bool named = at < d->n_shards && strcmp(d->shards[at].shard, cl->shards[k].name) == 0;
+		const struct shard_intent *in = named ? &d->shards[at++] : NULL;
+		uint32_t ms = in ? in->permit_ms : 0;
+		/* until it answers, it may still be where the order before sent it */
+		if (ns->told_withdrawn && in && !in->withdrawn) {
+			ns->permit = true;
+			ns->permit_end_us = LEASE_NEVER;
+			ns->revoke_seq = d->seq;
+		}
+		ns->told_withdrawn = in ? in->withdrawn : ns->told_withdrawn;
+		if (ms) {
 			ns->permit = true;
 			ns->revoke_seq = 0;
-			/* the agent counts from when it arrives; allow for the way */
-			ns->permit_until = mono_add_ms(now, PERMIT_MS + 5000);
+			ns->permit_end_us = d->heard_us + (uint64_t)ms * 1000;
+			ns->permit_until = mono_add_ms(mono_now(), ms);
 		} else if (ns->permit && !ns->revoke_seq) {
 			ns->revoke_seq = d->seq;
 		}
@@ -207,25 +227,32 @@ void fleet_permits(struct fleet *f, const bool *grants)
 	const struct model *m = &f->c->model;
 
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		for (size_t k = 0; k < m->cl->n_shards; k++) {
-			struct node_shard *ns = &m->nodes[i].shards[k];
-			ns->grant = grants[i * m->cl->n_shards + k];
-			if (ns->permit && mono_diff_ms(ns->permit_until, mono_now()) > 0)
-				ns->permit = false;
-		}
+		for (size_t k = 0; k < m->cl->n_shards; k++)
+			m->nodes[i].shards[k].grant = grants[i * m->cl->n_shards + k];
 }
 
-static void confirm_revoked(struct session *s, uint64_t seq)
+/* A permit is back when a report, and nothing less, was written after its end or after the directive that
+ * took it back: the same report says whether it had been used. Our own clock proves nothing: what an agent
+ * did while nobody heard it is not known. True: some came back. */
+static bool release_permits(struct session *s, const struct msg_report *r)
 {
+	const struct model *m = &s->fleet->c->model;
 	struct node_live *n = live(s);
+	bool answered = r->applied_seq && r->applied_epoch == m->epoch, back = false;
 
-	for (size_t k = 0; k < s->fleet->c->model.cl->n_shards; k++) {
+	for (size_t k = 0; k < m->cl->n_shards; k++) {
 		struct node_shard *ns = &n->shards[k];
-		if (ns->revoke_seq && seq >= ns->revoke_seq) {
+		bool revoked = answered && ns->revoke_seq && r->applied_seq >= ns->revoke_seq;
+		bool was = node_shard_may_go(ns);
+		if (answered)
+			ns->permit_known = true;
+		if (ns->permit && (revoked || r->boot_us >= ns->permit_end_us)) {
 			ns->permit = false;
 			ns->revoke_seq = 0;
 		}
+		back |= was && !node_shard_may_go(ns);
 	}
+	return back;
 }
 
 /* -- what agents say --------------------------------------------------------------------------------- */
@@ -300,6 +327,9 @@ static void on_report(struct session *s, const struct msg *m)
 	struct node_live *n = live(s);
 	const struct msg_report *r = &m->report;
 
+	if (r->boot_us < s->heard_us) /* overtaken: it must not undo what a newer one said */
+		return;
+	s->heard_us = r->boot_us;
 	if (!n->meter)
 		n->meter = meter_new();
 	n->report_at = mono_now();
@@ -309,24 +339,23 @@ static void on_report(struct session *s, const struct msg *m)
 		n->measured = true;
 	take_services(s, r);
 	take_routes(s, r->routes, r->n_routes);
+	if (release_permits(s, r) && s->fleet->ask) /* somebody may wait for it */
+		s->fleet->ask(s->fleet->c, (size_t)s->node, SIZE_MAX, "");
 }
 
 static void on_applied(struct session *s, const struct msg *m)
 {
 	struct node_live *n = live(s);
 
-	if (m->applied.epoch != s->fleet->c->model.epoch)
-		return;
 	if (m->applied.error[0] && strcmp(m->applied.error, n->applied_error) != 0)
 		events_emit(s->fleet->c->events, NULL, 0, "agent.error", "warning",
 			    json_pack("{s:s}", "node", node_name(s)), "%s: %s", node_name(s),
 			    m->applied.error);
 	snprintf(n->applied_error, sizeof(n->applied_error), "%s", m->applied.error);
+	if (m->applied.epoch != s->fleet->c->model.epoch)
+		return;
 	n->applied_seq = m->applied.seq;
-	confirm_revoked(s, m->applied.seq);
 	take_routes(s, m->applied.routes, m->applied.n_routes);
-	if (s->fleet->ask) /* a permit given back may free one that somebody waits for */
-		s->fleet->ask(s->fleet->c, (size_t)s->node, SIZE_MAX, "");
 }
 
 static void on_permit_request(struct session *s, const struct msg *m)
@@ -371,6 +400,9 @@ static void welcome(struct session *s, const struct msg_hello *h)
 	n->connected_at = mono_now();
 	snprintf(n->addr, sizeof(n->addr), "%s", link_addr(s->link));
 	snprintf(n->version, sizeof(n->version), "%s", h->version);
+	/* no permit survives a reboot, but it may have been used before: wait for what its reports say */
+	for (size_t k = 0; k < c->model.cl->n_shards && strcmp(n->boot_id, h->boot_id) != 0; k++)
+		n->shards[k].permit = n->shards[k].permit_known = false;
 	snprintf(n->boot_id, sizeof(n->boot_id), "%s", h->boot_id);
 	link_send(s->link, &m);
 	events_emit(c->events, NULL, 0, "agent.up", "info", json_pack("{s:s}", "node", node_name(s)),

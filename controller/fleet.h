@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Agent sessions: who is connected, reports into the model, directives out.
  * Session states: ACCEPTED -> (Hello, name in the document, not taken) -> ACTIVE -> GONE.
- * An unknown node or a second session of one name is refused in words; the first session stays. */
+ * An unknown node or a second session of one name is refused in words; the first session stays.
+ * Permits (modelled in tests/spin/permit.pml): a lease starts at the agent's own boot_us of its last report,
+ * so neither a slow network nor two clocks can stretch it; until a report written after its end, or after the
+ * directive that took it back, shows what became of it, its node is not counted on. A controller that just
+ * started, or a new leader, knows of no permit and therefore counts on nobody before such a report. */
 #ifndef CTRL_FLEET_H
 #define CTRL_FLEET_H
 #include "controller/control.h"
@@ -23,7 +27,8 @@ void fleet_on_ask(struct fleet *f, fleet_ask_fn fn);
  * its permits need renewal. */
 void fleet_direct(struct fleet *f);
 /* Permits as rounds wants them from now on: grants[node * n_shards + shard]. One that is taken back counts as
- * held until the agent confirmed a directive without it, or it ran out. */
+ * held until a report shows that the agent took a directive without it, or that it ran out on the agent's
+ * clock. */
 void fleet_permits(struct fleet *f, const bool *grants);
 /* The document changed: sessions of nodes that are gone are closed. */
 void fleet_changed(struct fleet *f);

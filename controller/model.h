@@ -26,11 +26,20 @@ struct node_shard {
 	double in_bps, out_bps, pps, syn_rate; /* measured */
 	double lo[RES_N], hi[RES_N];	       /* offered */
 	bool service_up;
-	bool grant;  /* a permit is wanted for it */
-	bool permit; /* may be held by the agent, until permit_until at the latest */
-	mono_t permit_until;
-	uint64_t revoke_seq; /* directive that took it back; 0: none */
+	bool grant;		/* a permit is wanted for it */
+	bool permit_known;	/* a report answered to a directive of this epoch: older permits are gone */
+	bool permit;		/* may be held by the agent, or used */
+	uint64_t permit_end_us; /* on the agent's own clock (boot_us of its reports) */
+	mono_t permit_until;	/* about the same on ours: to be shown, not to be believed */
+	uint64_t revoke_seq;	/* directive that took it back; 0: none */
+	bool told_withdrawn;	/* by the last directive that named it */
 };
+
+/* It may withdraw by itself, or have done so unheard: nobody counts on it. */
+static inline bool node_shard_may_go(const struct node_shard *ns)
+{
+	return ns->permit || !ns->permit_known;
+}
 
 struct node_live {
 	bool connected;
@@ -69,6 +78,7 @@ struct cell_live {
 	uint8_t wanted; /* what was ordered */
 	uint8_t grade;	/* the weakest any announcing node really has; withdrawn when none announces */
 	bool announced;
+	bool may_withdraw; /* I1 holds without it, all permits used: a withdrawal may go out */
 	mono_t changed_at;
 	char why[STEER_TEXT]; /* of the last change */
 	double lo[RES_N], hi[RES_N];

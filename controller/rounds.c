@@ -226,7 +226,7 @@ static bool cell_held(const struct model *m, size_t site, size_t shard)
 		const struct node_shard *ns = &n->shards[shard];
 		if (!ns->announced || !ns->service_up || !n->bgp_ok)
 			continue;
-		if (!ns->permit)
+		if (!node_shard_may_go(ns))
 			return false;
 		any = true;
 	}
@@ -253,7 +253,8 @@ static bool spare_node(const struct model *m, size_t node, size_t shard)
 	for (size_t i = 0; i < cs->n_nodes; i++) {
 		size_t o = cs->nodes[i];
 		const struct node_shard *ns = &m->nodes[o].shards[shard];
-		if (!m->nodes[o].connected || !ns->announced || !ns->service_up || ns->permit)
+		if (!m->nodes[o].connected || m->nodes[o].drain.on || !ns->announced || !ns->service_up ||
+		    node_shard_may_go(ns))
 			continue;
 		if (keep < 0 || m->cl->nodes[o].cap[RES_BPS] > m->cl->nodes[keep].cap[RES_BPS])
 			keep = (ssize_t)o;
@@ -282,6 +283,9 @@ static void decide_permits(struct rounds *r)
 	auto_free bool *grants = xcalloc(n, sizeof(*grants));
 
 	cell_permits(r, held, cells);
+	for (size_t i = 0; i < m->cl->n_sites * shards;
+	     i++) /* a cell that is to be withdrawn is not counted on */
+		m->cells[i].may_withdraw = cells[i];
 	r->wish_pending = false;
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
 		for (size_t k = 0; k < shards; k++) {

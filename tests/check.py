@@ -97,6 +97,7 @@ def test_steps():
     steps.append(("fuzz-replay", ["tests/fuzz/run.sh", "replay"], one, None))
     steps.append(("format", ["tests/format.sh"], one, None))
     steps.append(("man", ["tests/man.sh"], one, None))
+    steps.append(("spin", ["tests/spin/run.sh"], one, None))
     if lab:
         steps.append(pytest("lab", "build", *lab))
     if twice:

@@ -6,31 +6,36 @@
  * Thread: the loop's. The process must ignore SIGPIPE (daemon.c does): libuv writes without MSG_NOSIGNAL. */
 #include "agent/check/check_kind.h"
 
+#include <regex.h>
 #include <stdarg.h>
 #include <string.h>
 
+#include "agent/check/field.h"
 #include "proto/base/err.h"
 
 #define TIME_MIN_MS 10
 #define TIME_MAX_MS 3600000
 #define RUN_MAX	    100 /* of rise and fall */
 
-static const struct check_kind *const kinds[] = { &check_kind_tcp, &check_kind_http };
+static const struct check_kind *const kinds[] = {
+	&check_kind_listen, &check_kind_process, &check_kind_tcp,     &check_kind_http, &check_kind_https,
+	&check_kind_dns,    &check_kind_udp,	 &check_kind_address, &check_kind_exec, &check_kind_systemd,
+};
 
 struct check {
-	const struct check_cfg *cfg;
+	struct check_cfg cfg; /* a copy */
 	const struct check_kind *kind;
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	check_changed_fn fn;
 	void *arg;
-	void *probe;
+	void *probe, *watch;
 	const char *phase;
-	uint64_t started_ms;
-	uint32_t random;
+	uint64_t started_ms, result_ms; /* of the last attempt, of the last result (0: none) */
+	uint32_t random, weight;
 	int run;
 	enum check_status status;
-	bool probing, closing;
+	bool probing, closing, reweighed;
 	char reason[TEXT_LEN];
 };
 
@@ -72,6 +77,44 @@ static int verify_ranges(const struct check_cfg *c, char *ret_why)
 	return 0;
 }
 
+static int refuse_kind(const char *kind, char *ret_why)
+{
+	auto_buf names = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		buf_addf(&names, "%s%s", i ? ", " : "", kinds[i]->name);
+	return check_refuse(ret_why, "kind: \"%.60s\" is not one of %s", kind, names.data);
+}
+
+int check_verify_regex(const char *field, const char *regex, char *ret_why)
+{
+	char text[128];
+	regex_t re;
+
+	if (!regex)
+		return 0;
+	int err = regcomp(&re, regex, REG_EXTENDED | REG_NOSUB);
+	if (!err) {
+		regfree(&re);
+		return 0;
+	}
+	regerror(err, NULL, text, sizeof(text));
+	return check_refuse(ret_why, "%s: %s", field, text);
+}
+
+bool check_regex_matches(const char *regex, const char *text)
+{
+	regex_t re;
+
+	if (!regex)
+		return true;
+	if (regcomp(&re, regex, REG_EXTENDED | REG_NOSUB))
+		return false;
+	bool matches = regexec(&re, text, 0, NULL, 0) == 0;
+	regfree(&re);
+	return matches;
+}
+
 int check_cfg_verify(const struct check_cfg *c, char *ret_why)
 {
 	const struct check_kind *kind = find_kind(c->kind);
@@ -81,13 +124,18 @@ int check_cfg_verify(const struct check_cfg *c, char *ret_why)
 	if (!c->name || !*c->name || strlen(c->name) >= NAME_LEN)
 		return check_refuse(ret_why, "name: 1 to %d characters", NAME_LEN - 1);
 	if (!kind)
-		return check_refuse(ret_why, "kind: \"%s\" is not one of tcp, http", c->kind ? c->kind : "");
-	if (!c->target)
-		return check_refuse(ret_why, "target: missing, expected ADDRESS:PORT");
-	if (endpoint_parse(c->target, &ss, &why) < 0)
+		return refuse_kind(c->kind ? c->kind : "", ret_why);
+	const char *field = field_missing(c, kind->takes);
+	if (field)
+		return check_refuse(ret_why, "%s: missing%s", field,
+				    strcmp(field, "target") ? "" : ", expected ADDRESS:PORT");
+	field = field_misplaced(c, kind->takes);
+	if (field)
+		return check_refuse(ret_why, "%s: a %s check has no such field", field, kind->name);
+	if (c->target && endpoint_parse(c->target, &ss, &why) < 0)
 		return check_refuse(ret_why, "target: \"%s\": %s", c->target, why);
 	int err = verify_ranges(c, ret_why);
-	return err ? err : kind->verify(c, ret_why);
+	return err || !kind->verify ? err : kind->verify(c, ret_why);
 }
 
 enum check_status check_step(enum check_status now, int *run, bool ok, uint32_t rise, uint32_t fall)
@@ -126,7 +174,7 @@ static void on_timer(uv_timer_t *timer);
 
 static void wait_for_next(struct check *c)
 {
-	uint32_t base = agrees(c) ? c->cfg->interval_ms : c->cfg->fast_interval_ms;
+	uint32_t base = agrees(c) ? c->cfg.interval_ms : c->cfg.fast_interval_ms;
 	uint64_t wait = check_jitter(base, next_random(c));
 	uint64_t spent = uv_now(c->loop) - c->started_ms;
 
@@ -140,15 +188,60 @@ void check_done(struct check *c, bool ok, const char *reason)
 
 	c->probing = false;
 	c->probe = NULL;
-	c->status = check_step(c->status, &c->run, ok, c->cfg->rise, c->cfg->fall);
+	c->result_ms = uv_now(c->loop) + 1; /* never 0 */
+	c->status = check_step(c->status, &c->run, ok, c->cfg.rise, c->cfg.fall);
 	/* the reason explains the status, so one stray result does not replace it */
 	if (c->status == CHECK_UNKNOWN || agrees(c))
 		snprintf(c->reason, sizeof(c->reason), "%s", reason);
 	uv_update_time(c->loop);
 	wait_for_next(c);
 	/* last: the callback may free the check */
-	if (c->status != before)
+	bool tell = c->status != before || c->reweighed;
+	c->reweighed = false;
+	if (tell)
 		c->fn(c, c->status, c->reason, c->arg);
+}
+
+void check_skip(struct check *c)
+{
+	c->probing = false;
+	c->probe = NULL;
+	uv_update_time(c->loop);
+	wait_for_next(c);
+}
+
+static void stop_attempt(struct check *c)
+{
+	if (c->probing && c->probe)
+		c->kind->cancel(c->probe);
+	c->probing = false;
+	c->probe = NULL;
+}
+
+void check_dead(struct check *c, const char *reason)
+{
+	stop_attempt(c);
+	c->run = -RUN_MAX;
+	check_done(c, false, reason);
+}
+
+void check_hurry(struct check *c)
+{
+	if (!c->probing)
+		uv_timer_start(&c->timer, on_timer, 0, 0);
+}
+
+void check_set_weight(struct check *c, uint32_t weight)
+{
+	if (c->weight == weight)
+		return;
+	c->weight = weight;
+	c->reweighed = true; /* told with the result that comes next */
+}
+
+void *check_watch(const struct check *c)
+{
+	return c->watch;
 }
 
 void check_phase(struct check *c, const char *phase)
@@ -160,8 +253,8 @@ static void timed_out(struct check *c)
 {
 	char reason[TEXT_LEN];
 
-	c->kind->cancel(c->probe);
-	snprintf(reason, sizeof(reason), "%s: no answer within %u ms", c->phase, c->cfg->timeout_ms);
+	stop_attempt(c);
+	snprintf(reason, sizeof(reason), "%s: no answer within %u ms", c->phase, c->cfg.timeout_ms);
 	check_done(c, false, reason);
 }
 
@@ -174,9 +267,10 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	c->probing = true;
+	c->phase = "check";
 	c->started_ms = uv_now(c->loop);
-	uv_timer_start(&c->timer, on_timer, c->cfg->timeout_ms, 0);
-	void *probe = c->kind->start(c, c->loop, c->cfg);
+	uv_timer_start(&c->timer, on_timer, c->cfg.timeout_ms, 0);
+	void *probe = c->kind->start(c, c->loop, &c->cfg);
 	if (c->probing)
 		c->probe = probe;
 }
@@ -185,19 +279,37 @@ struct check *check_new(uv_loop_t *loop, const struct check_cfg *cfg, check_chan
 {
 	struct check *c = xcalloc(1, sizeof(*c));
 
-	c->cfg = cfg;
+	field_copy(cfg, &c->cfg);
 	c->kind = find_kind(cfg->kind);
 	if (!c->kind)
 		abort(); /* check_cfg_verify refuses it */
 	c->loop = loop;
 	c->fn = fn;
 	c->arg = arg;
+	c->weight = 100;
 	c->random = (uint32_t)(uv_hrtime() ^ (uintptr_t)c) | 1;
 	snprintf(c->reason, sizeof(c->reason), "no result yet");
 	uv_timer_init(loop, &c->timer);
 	c->timer.data = c;
 	uv_timer_start(&c->timer, on_timer, 0, 0);
+	if (c->kind->open)
+		c->watch = c->kind->open(c, loop, &c->cfg);
 	return c;
+}
+
+const struct check_cfg *check_cfg(const struct check *c)
+{
+	return &c->cfg;
+}
+
+uint32_t check_weight(const struct check *c)
+{
+	return c->weight;
+}
+
+int64_t check_age_ms(const struct check *c)
+{
+	return c->result_ms ? (int64_t)(uv_now(c->loop) + 1 - c->result_ms) : -1;
 }
 
 enum check_status check_status(const struct check *c)
@@ -212,7 +324,10 @@ const char *check_reason(const struct check *c)
 
 static void on_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct check *c = h->data;
+
+	field_free(&c->cfg);
+	free(c);
 }
 
 void check_free(struct check *c)
@@ -220,7 +335,8 @@ void check_free(struct check *c)
 	if (!c || c->closing)
 		return;
 	c->closing = true;
-	if (c->probing)
-		c->kind->cancel(c->probe);
+	stop_attempt(c);
+	if (c->watch)
+		c->kind->close(c->watch);
 	uv_close((uv_handle_t *)&c->timer, on_closed);
 }

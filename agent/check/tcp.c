@@ -9,7 +9,11 @@
 
 static void on_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct dial *d = h->data;
+
+	if (d->freed)
+		d->freed(d);
+	free(d);
 }
 
 void dial_cancel(void *probe)
@@ -75,11 +79,6 @@ static void *tcp_start(struct check *c, uv_loop_t *loop, const struct check_cfg 
 	return dial_start(c, loop, cfg, sizeof(struct dial), answered);
 }
 
-static int tcp_verify(const struct check_cfg *cfg, char *ret_why)
-{
-	if (cfg->path || cfg->host)
-		return check_refuse(ret_why, "%s: only http checks have one", cfg->path ? "path" : "host");
-	return 0;
-}
-
-const struct check_kind check_kind_tcp = { "tcp", tcp_verify, tcp_start, dial_cancel };
+const struct check_kind check_kind_tcp = {
+	.name = "tcp", .takes = "target!", .start = tcp_start, .cancel = dial_cancel
+};

@@ -43,6 +43,19 @@ static void put_list(struct command_list *l, size_t step, const char *what, cons
 	put(l, step, "set %s%s", what, b.data);
 }
 
+/* One line a kind: "rt 64500:1", "rt 64500:2" -> set extcommunity rt 64500:1 64500:2 */
+static void put_ext(struct command_list *l, size_t step, const struct route_attrs *a, const char *kind)
+{
+	size_t len = strlen(kind);
+	auto_buf b = { 0 };
+
+	for (size_t i = 0; i < a->n_ext; i++)
+		if (!strncmp(a->ext[i], kind, len) && a->ext[i][len] == ' ')
+			buf_adds(&b, a->ext[i] + len);
+	if (b.len)
+		put(l, step, "set extcommunity %s%s", kind, b.data);
+}
+
 static void put_map(struct writer *w, const struct step *s, size_t i)
 {
 	struct command_list *l = w->list;
@@ -56,6 +69,12 @@ static void put_map(struct writer *w, const struct step *s, size_t i)
 		put(l, i, "set as-path prepend%s", path.data);
 	put_list(l, i, "community", a->communities, a->n_communities);
 	put_list(l, i, "large-community", a->large, a->n_large);
+	put_ext(l, i, a, "rt");
+	put_ext(l, i, a, "soo");
+	if (a->med)
+		put(l, i, "set metric %" PRIu32, a->med);
+	if (a->local_pref)
+		put(l, i, "set local-preference %" PRIu32, a->local_pref);
 	if (a->bandwidth_mbps)
 		put(l, i, "set extcommunity bandwidth %" PRIu32, a->bandwidth_mbps);
 }

@@ -28,6 +28,13 @@ static uint64_t hash_attrs(const struct route_attrs *a)
 		h = hash_bytes(h, a->communities[i]);
 	for (size_t i = 0; i < a->n_large; i++)
 		h = hash_bytes(h, a->large[i]);
+	for (size_t i = 0; i < a->n_ext; i++)
+		h = hash_bytes(h, a->ext[i]);
+	/* only where there are any: the labels of an older version's maps stay the same */
+	if (a->med || a->local_pref) {
+		snprintf(head, sizeof(head), "%" PRIu32 " %" PRIu32, a->med, a->local_pref);
+		h = hash_bytes(h, head);
+	}
 	return h;
 }
 

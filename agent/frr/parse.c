@@ -201,6 +201,31 @@ static bool read_communities(char *const *tok, size_t n, char (*list)[NAME_LEN],
 	return *ret_n > 0;
 }
 
+/* "rt 64500:1 64500:2": more of them in n_ext */
+static bool read_ext(struct route_attrs *a, char *const *tok, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		char text[NAME_LEN];
+		if (i > 1 && i + 1 == n && !strcmp(tok[i], "additive"))
+			break;
+		if (a->n_ext == MAX_COMMUNITIES || strlen(tok[i]) > NAME_LEN - 8)
+			return false;
+		snprintf(text, sizeof(text), "%.3s %.56s", tok[0], tok[i]);
+		if (!route_ext_canon(text, a->ext[a->n_ext]))
+			return false;
+		a->n_ext++;
+	}
+	return n > 1;
+}
+
+static bool read_number(char *const *tok, size_t n, size_t i, uint32_t *ret_v)
+{
+	if (n != i + 1)
+		return false;
+	*ret_v = parse_u32(tok[i]);
+	return *ret_v > 0;
+}
+
 static bool read_set(struct reader *r, char *const *tok, size_t n)
 {
 	struct route_attrs *a = &r->map->attrs;
@@ -216,6 +241,12 @@ static bool read_set(struct reader *r, char *const *tok, size_t n)
 		a->bandwidth_mbps = parse_u32(tok[3]);
 		return a->bandwidth_mbps > 0;
 	}
+	if (is(tok, n, 1, "extcommunity") && (is(tok, n, 2, "rt") || is(tok, n, 2, "soo")))
+		return read_ext(a, tok + 2, n - 2);
+	if (is(tok, n, 1, "metric"))
+		return read_number(tok, n, 2, &a->med);
+	if (is(tok, n, 1, "local-preference"))
+		return read_number(tok, n, 2, &a->local_pref);
 	return false;
 }
 
@@ -499,19 +530,37 @@ static bool path_communities(const json_t *path, const char *key, char (*list)[N
 }
 
 /* "LB:64500:12500000 (100.000 Mbps)": bytes per second (draft-ietf-idr-link-bandwidth) */
-static bool path_bandwidth(const json_t *path, uint32_t *ret_mbps)
+static bool read_bandwidth(const char *text, uint32_t *ret_mbps)
+{
+	unsigned long long bytes;
+
+	if (sscanf(text, "LB:%*u:%llu", &bytes) != 1 || bytes > UINT32_MAX * 8ULL)
+		return false;
+	*ret_mbps = (uint32_t)((bytes * 8 + 500000) / 1000000);
+	return true;
+}
+
+/* "RT:64500:1 SoO:64500:2 LB:64500:12500000 (100.000 Mbps)", in any order */
+static bool path_ext(const json_t *path, struct route_attrs *a)
 {
 	const json_t *v = json_object_get(path, "extendedCommunity");
-	unsigned long long bytes;
+	char *tok[TOKENS_MAX];
 
 	if (!v)
 		return true;
-	const char *s = json_is_string(v) ? json_string_value(v) : get_text(v, "string");
-	if (sscanf(s, "LB:%*u:%llu", &bytes) != 1 || bytes > UINT32_MAX * 8ULL)
-		return false;
-	*ret_mbps = (uint32_t)((bytes * 8 + 500000) / 1000000);
-	const char *more = strchr(s, ')');
-	return !more || !more[1];
+	auto_free char *text = xstrdup(json_is_string(v) ? json_string_value(v) : get_text(v, "string"));
+	size_t n = split(text, tok, TOKENS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (*tok[i] == '(' || !strcmp(tok[i], "Mbps)"))
+			continue;
+		if (!strncmp(tok[i], "LB:", 3)) {
+			if (!read_bandwidth(tok[i], &a->bandwidth_mbps))
+				return false;
+		} else if (a->n_ext == MAX_COMMUNITIES || !route_ext_canon(tok[i], a->ext[a->n_ext++])) {
+			return false;
+		}
+	}
+	return n > 0;
 }
 
 static void read_path(const json_t *path, struct frr_path *ret)
@@ -523,10 +572,12 @@ static void read_path(const json_t *path, struct frr_path *ret)
 	ret->valid = get_true(path, "valid");
 	ret->best = json_is_object(best) ? get_true(best, "overall") : json_is_true(best);
 	a->prepends = (uint32_t)get_number(as, "length");
+	a->med = (uint32_t)get_number(path, json_object_get(path, "metric") ? "metric" : "med");
+	a->local_pref = (uint32_t)get_number(path, json_object_get(path, "locPrf") ? "locPrf" : "localPref");
 	ret->odd = !path_communities(path, "community", a->communities, &a->n_communities,
 				     route_community_canon) ||
 		   !path_communities(path, "largeCommunity", a->large, &a->n_large, route_large_canon) ||
-		   !path_bandwidth(path, &a->bandwidth_mbps) || route_attrs_normalise(a, NULL);
+		   !path_ext(path, a) || route_attrs_normalise(a, NULL);
 }
 
 int parse_path(const char *text, struct frr_path *ret)

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proto/base/err.h"
 
@@ -75,6 +76,24 @@ bool route_large_canon(const char *s, char ret_text[NAME_LEN])
 	return true;
 }
 
+bool route_ext_canon(const char *s, char ret_text[NAME_LEN])
+{
+	static const char *const kinds[] = { "rt", "soo" };
+	uint64_t v[2];
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		size_t n = strlen(kinds[i]);
+		if (strncasecmp(s, kinds[i], n) || (s[n] != ' ' && s[n] != ':'))
+			continue;
+		/* one half has two octets, the other four (RFC 4360, RFC 5668) */
+		if (!numbers(s + n + 1, 2, UINT32_MAX, v) || (v[0] > UINT16_MAX && v[1] > UINT16_MAX))
+			return false;
+		snprintf(ret_text, NAME_LEN, "%s %" PRIu64 ":%" PRIu64, kinds[i], v[0], v[1]);
+		return true;
+	}
+	return false;
+}
+
 static int cmp_text(const void *a, const void *b)
 {
 	return strcmp(a, b);
@@ -122,6 +141,11 @@ int route_attrs_normalise(struct route_attrs *a, const char **ret_why)
 		return say(r, "not a community (expected e.g. 64500:80), or too many", ret_why);
 	if ((r = canon_list(a->large, &a->n_large, route_large_canon)))
 		return say(r, "not a large community (expected e.g. 64500:1:2), or too many", ret_why);
+	if ((r = canon_list(a->ext, &a->n_ext, route_ext_canon)))
+		return say(r, "not an extended community (expected e.g. \"rt 64500:1\"), or too many",
+			   ret_why);
+	if (a->local_pref == 100)
+		a->local_pref = 0;
 	return 0;
 }
 
@@ -137,7 +161,8 @@ static bool lists_equal(const char (*a)[NAME_LEN], size_t n_a, const char (*b)[N
 
 bool route_attrs_equal(const struct route_attrs *a, const struct route_attrs *b)
 {
-	return a->prepends == b->prepends && a->bandwidth_mbps == b->bandwidth_mbps &&
+	return a->prepends == b->prepends && a->bandwidth_mbps == b->bandwidth_mbps && a->med == b->med &&
+	       a->local_pref == b->local_pref && lists_equal(a->ext, a->n_ext, b->ext, b->n_ext) &&
 	       lists_equal(a->communities, a->n_communities, b->communities, b->n_communities) &&
 	       lists_equal(a->large, a->n_large, b->large, b->n_large);
 }
@@ -146,7 +171,8 @@ const char *route_grade_guess(const struct route_attrs *a)
 {
 	static const char *const prepend[] = { "normal", "prepend1", "prepend2", "prepend3" };
 
-	if (a->n_large || a->n_communities > 1 || (a->n_communities && a->prepends))
+	if (a->n_large || a->n_ext || a->med || a->local_pref || a->n_communities > 1 ||
+	    (a->n_communities && a->prepends))
 		return "?";
 	if (a->n_communities)
 		return strcmp(a->communities[0], "65535:0") ? "?" : "drain";

@@ -11,6 +11,10 @@ struct route_attrs {
 	size_t n_communities;
 	char large[MAX_COMMUNITIES][NAME_LEN]; /* large communities, sorted */
 	size_t n_large;
+	char ext[MAX_COMMUNITIES][NAME_LEN]; /* extended: "rt 64500:1", "soo 64500:1", sorted */
+	size_t n_ext;
+	uint32_t med;	     /* 0: none given, which bgpd sends as 0 for its own routes */
+	uint32_t local_pref; /* 0: bgpd's default of 100 */
 };
 
 struct route_want {
@@ -31,6 +35,8 @@ bool route_attrs_equal(const struct route_attrs *a, const struct route_attrs *b)
 int route_attrs_normalise(struct route_attrs *a, const char **ret_why);
 /* "64500:80" or a name of RFC 1997/7999/8326 that FRR prints; false when it is neither. */
 bool route_community_canon(const char *s, char ret_text[NAME_LEN]);
+/* "rt 64500:1" or "soo 64500:1"; RT, SoO and a colon for the space are taken too */
+bool route_ext_canon(const char *s, char ret_text[NAME_LEN]);
 /* "64500:1:2" */
 bool route_large_canon(const char *s, char ret_text[NAME_LEN]);
 /* The name such attributes have when nobody told: "normal", "drain", "prependN" or "?". */

@@ -142,70 +142,66 @@ static const struct option longs[] = { { "scenario", required_argument, NULL, O_
 				       { "version", no_argument, NULL, O_VERSION },
 				       { 0 } };
 
-static void one_option(struct options *o, int c)
+/* Those with a number. */
+static bool number_option(struct options *o, int c)
 {
 	switch (c) {
-	case O_SCENARIO:
-		o->scenario = optarg;
-		break;
-	case O_POLICY:
-		o->policy = optarg;
-		break;
 	case O_SEEDS:
 		o->seeds = whole("seeds", optarg, 1, SEEDS_MAX);
-		break;
+		return true;
 	case O_FIRST:
 		o->first = whole("first-seed", optarg, 0, 1u << 30);
-		break;
+		return true;
 	case O_SHARDS:
 		o->shards = whole("shards", optarg, 1, 256);
-		break;
+		return true;
 	case O_SITES:
 		o->sites = whole("sites", optarg, 3, CSV_SITES_MAX);
-		break;
+		return true;
 	case O_ASES:
 		o->ases = whole("ases", optarg, 200, 200000);
-		break;
-	case O_SHIFT:
-		o->shift = optarg;
-		break;
-	case O_SHARE:
-		o->share = optarg;
-		break;
+		return true;
 	case O_ATTACK:
 		o->attack = number("attack", optarg, 0, 100);
-		break;
+		return true;
 	case O_PERTURB:
 		o->perturb = number("perturb", optarg, 0, 10);
-		break;
-	case O_JSON:
-		o->json = optarg;
-		break;
-	case O_PLOT:
-		o->plot = optarg;
-		break;
-	case O_NO_TIMING:
-		o->no_timing = true;
-		break;
+		return true;
 	case O_JOBS:
 		o->jobs = whole("jobs", optarg, 1, JOBS_MAX);
-		break;
-	case O_EXPLAIN:
-		o->explain = true;
-		break;
-	case O_FIT:
-		o->fit = true;
-		break;
-	case O_LIST:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void one_option(struct options *o, int c)
+{
+	const char **text = c == O_SCENARIO ? &o->scenario
+			    : c == O_POLICY ? &o->policy
+			    : c == O_SHIFT  ? &o->shift
+			    : c == O_SHARE  ? &o->share
+			    : c == O_JSON   ? &o->json
+			    : c == O_PLOT   ? &o->plot
+					    : NULL;
+	bool *flag = c == O_NO_TIMING ? &o->no_timing
+		     : c == O_EXPLAIN ? &o->explain
+		     : c == O_FIT     ? &o->fit
+				      : NULL;
+
+	if (text) {
+		*text = optarg;
+	} else if (flag) {
+		*flag = true;
+	} else if (c == O_LIST) {
 		list();
-		break;
-	case O_HELP:
+	} else if (c == O_HELP) {
 		fputs(usage, stdout);
 		exit(0);
-	case O_VERSION:
+	} else if (c == O_VERSION) {
 		puts("sluice-sim 0.1");
 		exit(0);
-	default:
+	} else if (!number_option(o, c)) {
 		fputs("try --help\n", stderr);
 		exit(2);
 	}

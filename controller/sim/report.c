@@ -13,8 +13,8 @@
 #define NOISE	   0.03
 #define GUESS	   0.12 /* relative error of the upper bound */
 #define LIE_S	   40
-#define STALE_PART 2  /* every so-manyth site goes silent */
-#define STALE_FROM 10 /* s into the event */
+#define STALE_PART 2	 /* every so-manyth site goes silent */
+#define STALE_FROM (-10) /* s into the event: before it */
 
 static double *hist(const struct world *w, int tick, size_t cell)
 {
@@ -42,8 +42,8 @@ static void write_report(struct world *w, size_t i)
 
 static bool silent(const struct world *w, size_t i)
 {
-	return w->sc->twist == TW_STALE && i % STALE_PART == 0 && w->t >= w->sc->from + STALE_FROM &&
-	       w->t < w->sc->until;
+	return w->sc->twist == TW_STALE && (i % STALE_PART != 3 || i == w->victim) &&
+	       w->t >= w->sc->from + STALE_FROM && w->t < w->sc->until;
 }
 
 void report_tick(struct world *w)

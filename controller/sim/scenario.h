@@ -15,7 +15,7 @@ enum scenario_twist {
 	TW_SITE,	/* the largest site dies */
 	TW_FLAP,	/* a site's link comes and goes */
 	TW_PARTITION,	/* the controller hears nobody and nobody hears it */
-	TW_STALE,	/* reports of half of the sites stop */
+	TW_STALE,	/* reports of most sites stop */
 	TW_DRILL,	/* a drill is asked for within the event */
 	TW_DRILL_FIRST, /* the event comes within a drill */
 	TW_LIARS,	/* some agents report nonsense */

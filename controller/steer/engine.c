@@ -17,6 +17,8 @@
 #include "controller/steer/explain.h"
 #include "proto/base/mem.h"
 
+#define DARK_LEAN 0.85 /* as RECALL_LEAN, where the question is whether all of it fits */
+
 struct engine *engine_new(const struct policy *p)
 {
 	struct engine *e = xcalloc(1, sizeof(*e));
@@ -114,9 +116,25 @@ static void decide_calm(struct engine *e, const struct round *r, struct plan *p,
 		explain_text(p->why, "no step back: %.200s", p->refused[0].why);
 }
 
+/* What is asked of all sites, seen darkly: to take an attack for smaller than it is, and spread it, is the
+ * worse mistake. */
+static double dark_demand(const struct round *r)
+{
+	double sum = r->total.v[r->main];
+
+	for (size_t c = 0; c < r->ns * r->nk; c++) {
+		const struct snap_cell *cell = &r->s->cells[c];
+		double wide = cell->hi[r->main] - cell->lo[r->main];
+
+		if (isfinite(wide) && wide > 0)
+			sum += (DARK_LEAN - RECALL_LEAN) * wide;
+	}
+	return sum;
+}
+
 static bool above_capacity(const struct round *r)
 {
-	return r->total.v[r->main] > cost_capacity(r);
+	return dark_demand(r) > cost_capacity(r);
 }
 
 /* Demand above capacity and nothing clean to move out of its way. */
@@ -127,7 +145,7 @@ static void explain_contain(const struct round *r, struct plan *p)
 	p->state = PLAN_CONTAIN;
 	explain_text(p->why,
 		     "demand %s is above the capacity %s of all that may receive: moving it would spread it",
-		     explain_qty(r->main, r->total.v[r->main], a), explain_qty(r->main, cost_capacity(r), b));
+		     explain_qty(r->main, dark_demand(r), a), explain_qty(r->main, cost_capacity(r), b));
 }
 
 static void explain_none(const struct round *r, struct plan *p)

@@ -25,10 +25,12 @@
 #define MOVE_MIN      0.04		  /* of the site's load: less is not worth one either */
 #define ATTRACT_BONUS 1.25		  /* lifting a receiver's prepends is preferred over shedding */
 #define STRAY_MAX     0.10		  /* of what moves may land at a site that should not receive */
-#define STARTS_MAX    8
-#define STARTS_WORK   50000 /* site evaluations for other first moves */
-#define STARTS_GAIN   0.02  /* another first move must end better by this part: predictions are not exact */
-#define TINY	      1e-3  /* of capacity: a change below this is priced by the slope */
+#define STARTS_MAX    24
+#define STARTS_WORK   100000 /* site evaluations for other first moves */
+#define STARTS_GAIN   0.025  /* another first move must end better by this part if it was never seen, */
+#define STARTS_SEEN   0.002  /* by this if it was */
+#define SEEN_COUNTS   8
+#define TINY	      1e-3 /* of capacity: a change below this is priced by the slope */
 
 /* Why a candidate cannot be taken, most useful reason last. */
 struct verdict {
@@ -549,6 +551,14 @@ static size_t first_moves(struct search *s, size_t max, struct candidate **ret)
 	return n;
 }
 
+/* What was never seen promises more than it keeps. */
+static double start_margin(const struct round *r, const struct candidate *c)
+{
+	unsigned now = r->grade[round_cell(r, c->i, c->k)], strong = c->to > now ? c->to : now;
+
+	return round_shed(r, c->i, c->k, strong)->evidence >= SEEN_COUNTS ? STARTS_SEEN : STARTS_GAIN;
+}
+
 /* The bounded second opinion: what is best first need not be in the best pair, so a few other first moves are
  * followed to their end, and the best end is taken. */
 static void improve(struct search *s, unsigned moves_max)
@@ -564,7 +574,7 @@ static void improve(struct search *s, unsigned moves_max)
 		size_t n = first_moves(s, max, first);
 		for (size_t i = 0; i < n; i++) {
 			double cost = climb(s, first[i], moves_max);
-			if (cost < lowest * (1 - STARTS_GAIN)) {
+			if (cost < lowest * (1 - start_margin(s->r, first[i]))) {
 				lowest = cost;
 				winner = first[i];
 			}

@@ -149,12 +149,14 @@ static const struct field report_fields[] = {
 	LIST(F_MSG, Report, msg_report, services, &service_shape, MAX_SERVICES, true),
 	LIST(F_MSG, Report, msg_report, routes, &route_shape, MAX_PREFIXES, true),
 	U64(Report, msg_report, applied_epoch),
+	U64(Report, msg_report, boot_us),
 	U64(Report, msg_report, applied_seq),
 	BOOL(Report, msg_report, bgp_ok),
 };
 static const struct field directive_fields[] = {
 	U64(Directive, msg_directive, epoch),
 	U64(Directive, msg_directive, seq),
+	U64(Directive, msg_directive, heard_us),
 	LIST(F_MSG, Directive, msg_directive, shards, &intent_shape, MAX_SHARDS, true),
 };
 static const struct field applied_fields[] = {

@@ -90,6 +90,7 @@ struct route_state {
 
 struct msg_report {
 	uint64_t seq, mono_us, applied_epoch, applied_seq;
+	uint64_t boot_us; /* CLOCK_BOOTTIME of the agent */
 	char boot_id[NAME_LEN];
 	bool bgp_ok;
 	struct host_sample host;
@@ -114,6 +115,7 @@ struct shard_intent {
 
 struct msg_directive {
 	uint64_t epoch, seq;
+	uint64_t heard_us;	     /* on the agent's CLOCK_BOOTTIME: where its leases start; 0: none can */
 	struct shard_intent *shards; /* heap */
 	size_t n_shards;
 };

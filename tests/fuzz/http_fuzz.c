@@ -34,6 +34,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r = reply_feed(&pieces, s + fed, piece);
 	}
 	must(r == want && pieces.status == whole.status && pieces.bytes == whole.bytes);
+	if (r == 1) {
+		struct buf body = { 0 };
+		for (int eof = 0; eof < 2; eof++) {
+			int rc = reply_body(&whole, s, n, eof, &body);
+			must(rc == 1 || rc == ERR_MALFORMED || (eof ? rc == ERR_CLOSED : rc == 0));
+			must(body.len <= BODY_MAX);
+		}
+		buf_done(&body);
+	}
 	must(r == 0 || r == 1 || r == ERR_MALFORMED || r == ERR_LIMIT);
 	must(whole.bytes <= REPLY_MAX + 1);
 	must(r != 1 || (whole.status >= 101 && whole.status <= 599));

@@ -79,6 +79,34 @@ static void test_every_mistake_is_named(void **state)
 		  "not inside allow.prefixes" },
 		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n",
 		  "kind" },
+#define WEB(more) HEAD SERVICE "    " more "\n"
+		{ WEB("join: most"), "services[0].join: \"most\"" },
+		{ WEB("join: quorum"), "quorum: how many" },
+		{ WEB("{join: quorum, quorum: 2}"), "line" },
+		{ HEAD SERVICE "    join: quorum\n    quorum: 2\n", "2 of 1 checks cannot pass" },
+		{ WEB("on_stop: maybe"), "on_stop: \"maybe\" is neither keep nor withdraw" },
+		{ WEB("on_down: weaken"), "on_down: \"weaken\": neither withdraw nor degrade" },
+		{ WEB("up: {communities: [red]}"), "up: not a community" },
+		{ WEB("up: {prepends: 11}"), "up: more than 10 prepends" },
+		{ WEB("neighbours: [transit1]"), "not in the list of neighbours" },
+		{ WEB("hooks: {up: page}"), "hooks: \"page\" is not in commands" },
+		{ WEB("addresses: [198.18.1.1]"), "these and vip go together" },
+		{ HEAD SERVICE "    addresses: [198.18.2.1]\n    vip: {interface: lo}\n",
+		  "no single address of the service" },
+		{ HEAD "commands: [{name: x, argv: [true]}]\n", "not an absolute path" },
+		{ HEAD "neighbours: [{name: x, community: y}]\n", "is not a community" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: exec, command: "
+		       "x}]}\n",
+		  "command: \"x\" is not in commands" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: listen, "
+		       "target: \"127.0.0.1:1\", path: /}]}\n",
+		  "path: a listen check has no such field" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: dns, target: "
+		       "\"127.0.0.1:53\"}]}\n",
+		  "query: missing" },
+		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: http, target: "
+		       "\"127.0.0.1:1\", expect_body: \"(\"}]}\n",
+		  "expect_body: " },
 		{ HEAD "  bad indent: [\n", "line" },
 		{ "", "" },
 	};

@@ -200,7 +200,7 @@ static struct check_cfg config(struct fixture *f, char *kind)
 	return (struct check_cfg){ .name = name_,
 				   .kind = kind,
 				   .target = f->server.target,
-				   .expect_status = 200,
+				   .expect_status = kind == http_ ? 200 : 0,
 				   .interval_ms = 30,
 				   .fast_interval_ms = 10,
 				   .timeout_ms = 1000,
@@ -442,27 +442,26 @@ static void test_verify(void **state)
 		uint32_t expect, interval, fast, timeout, rise, fall;
 		const char *why;
 	} rows[] = {
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 1000, 2, 2, NULL },
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 2, 2, NULL },
 		{ "http", "[::1]:80", "/a?b=c", "h", 0, 10, 10, 10, 1, 100, NULL },
-		{ "icmp", "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 1000, 2, 2,
-		  "kind: \"icmp\" is not one of tcp, http" },
+		{ "icmp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 2, 2,
+		  "kind: \"icmp\" is not one of listen, " },
 		{ NULL, "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 1000, 2, 2,
-		  "kind: \"\" is not one of tcp, http" },
+		  "kind: \"\" is not one of listen, " },
 		{ "tcp", NULL, NULL, NULL, 200, 1000, 200, 1000, 2, 2,
 		  "target: missing, expected ADDRESS:PORT" },
-		{ "tcp", "localhost:80", NULL, NULL, 200, 1000, 200, 1000, 2, 2, "target: " },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 9, 9, 1000, 2, 2,
+		{ "tcp", "localhost:80", NULL, NULL, 0, 1000, 200, 1000, 2, 2, "target: " },
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 9, 9, 1000, 2, 2,
 		  "interval_ms: 9 is outside 10..3600000" },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 1000, 2000, 1000, 2, 2,
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 2000, 1000, 2, 2,
 		  "fast_interval_ms: 2000 is outside 10..1000" },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 0, 2, 2,
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 0, 2, 2,
 		  "timeout_ms: 0 is outside 10..3600000" },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 1000, 0, 2,
-		  "rise: 0 is outside 1..100" },
-		{ "tcp", "127.0.0.1:80", NULL, NULL, 200, 1000, 200, 1000, 2, 101,
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 0, 2, "rise: 0 is outside 1..100" },
+		{ "tcp", "127.0.0.1:80", NULL, NULL, 0, 1000, 200, 1000, 2, 101,
 		  "fall: 101 is outside 1..100" },
-		{ "tcp", "127.0.0.1:80", "/", NULL, 200, 1000, 200, 1000, 2, 2,
-		  "path: only http checks have one" },
+		{ "tcp", "127.0.0.1:80", "/", NULL, 0, 1000, 200, 1000, 2, 2,
+		  "path: a tcp check has no such field" },
 		{ "http", "127.0.0.1:80", "x", NULL, 200, 1000, 200, 1000, 2, 2, "path: " },
 		{ "http", "127.0.0.1:80", "/a b", NULL, 200, 1000, 200, 1000, 2, 2, "path: " },
 		{ "http", "127.0.0.1:80", "/\r\nX: y", NULL, 200, 1000, 200, 1000, 2, 2, "path: " },
@@ -478,9 +477,17 @@ static void test_verify(void **state)
 		const char *from[4] = { rows[i].kind, rows[i].target, rows[i].path, rows[i].host };
 		for (int k = 0; k < 4; k++)
 			text[k] = from[k] ? xstrdup(from[k]) : NULL;
-		struct check_cfg cfg = { name_,		  text[0],	  text[1],	    text[2],
-					 text[3],	  rows[i].expect, rows[i].interval, rows[i].fast,
-					 rows[i].timeout, rows[i].rise,	  rows[i].fall };
+		struct check_cfg cfg = { .name = name_,
+					 .kind = text[0],
+					 .target = text[1],
+					 .path = text[2],
+					 .host = text[3],
+					 .expect_status = rows[i].expect,
+					 .interval_ms = rows[i].interval,
+					 .fast_interval_ms = rows[i].fast,
+					 .timeout_ms = rows[i].timeout,
+					 .rise = rows[i].rise,
+					 .fall = rows[i].fall };
 		int err = check_cfg_verify(&cfg, why);
 		assert_int_equal(err, rows[i].why ? ERR_CONFIG : 0);
 		assert_int_equal(
@@ -565,6 +572,53 @@ static void test_reply(void **state)
 	}
 }
 
+/* cut everywhere: less than all is never taken for all, and nothing is read that is not there */
+static void test_body(void **state)
+{
+	static const struct {
+		const char *raw, *body;
+		int rc, at_eof;
+	} rows[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, more", "hello", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\ncontent-length:  5 \r\n\r\nhell", "hell", 0, ERR_CLOSED },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello", "", ERR_MALFORMED, ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 1, 1 },
+		{ "HTTP/1.0 200 OK\n\nhello", "hello", 0, 1 },
+		{ "HTTP/1.1 100 Continue\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+		  "2\r\n\r\nok",
+		  "ok", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n, "
+		  "world!!!\r\n0\r\n\r\n",
+		  "hello, world!!!", 1, 1 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "hel", 0, ERR_CLOSED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "", ERR_MALFORMED,
+		  ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n", "he", ERR_MALFORMED,
+		  ERR_MALFORMED },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello", "hello",
+		  0, ERR_CLOSED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct reply r = { 0 };
+		auto_buf body = { 0 };
+		size_t len = strlen(rows[i].raw);
+		assert_int_equal(reply_feed(&r, rows[i].raw, len), 1);
+		for (size_t n = r.bytes; n < len; n++) {
+			auto_free char *cut = xcalloc(1, n ? n : 1);
+			memcpy(cut, rows[i].raw, n);
+			int rc = reply_body(&r, cut, n, false, &body);
+			if (rc == 1 && strcmp(body.data ? body.data : "", rows[i].body))
+				fail_msg("row %zu, cut to %zu: all of it is \"%s\"", i, n, body.data);
+		}
+		assert_int_equal(reply_body(&r, rows[i].raw, len, false, &body), rows[i].rc);
+		assert_string_equal(body.data ? body.data : "", rows[i].body);
+		assert_int_equal(reply_body(&r, rows[i].raw, len, true, &body), rows[i].at_eof);
+	}
+}
+
 static void test_reply_limit(void **state)
 {
 	struct reply r = { 0 };
@@ -605,6 +659,7 @@ int main(void)
 		cmocka_unit_test(test_step_exhaustive),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_reply_limit),
 		cmocka_unit_test(test_reply_corpus),
 	};

@@ -78,7 +78,8 @@ static void config_golden(void **state)
 	assert_int_equal(m->attrs.n_large, 2);
 	assert_string_equal(m->attrs.large[1], "64500:1:3");
 	assert_false(frr_map_find(&c, "SLUICE-00000000000000bb-A")->odd);
-	assert_true(frr_map_find(&c, "SLUICE-00000000000000cc-A")->odd); /* set metric */
+	assert_false(frr_map_find(&c, "SLUICE-00000000000000cc-A")->odd);
+	assert_int_equal(frr_map_find(&c, "SLUICE-00000000000000cc-A")->attrs.med, 7);
 	assert_true(frr_map_find(&c, "SLUICE-00000000000000dd-B")->odd); /* a second entry */
 	assert_int_equal(frr_map_find(&c, "SLUICE-00000000000000dd-B")->entries, 2);
 	assert_true(frr_map_find(&c, "SLUICE-used-by-hand")->held); /* `call` names it */
@@ -160,7 +161,14 @@ static void map_lines(void **state)
 		{ " set extcommunity bandwidth 100\n", false, 0, 100, 0, 0 },
 		{ " set extcommunity bandwidth 100 non-transitive\n", true, 0, 0, 0, 0 },
 		{ " set extcommunity bandwidth cumulative\n", true, 0, 0, 0, 0 },
-		{ " set extcommunity rt 1:1\n", true, 0, 0, 0, 0 },
+		{ " set extcommunity rt 1:1 1:2\n set extcommunity soo 2:2\n", false, 0, 0, 0, 0 },
+		{ " set extcommunity rt 70000:70000\n", true, 0, 0, 0, 0 },
+		{ " set extcommunity none\n", true, 0, 0, 0, 0 },
+		{ " set metric 7\n", false, 0, 0, 0, 0 },
+		{ " set metric +7\n", true, 0, 0, 0, 0 },
+		{ " set metric rtt\n", true, 0, 0, 0, 0 },
+		{ " set local-preference 200\n", false, 0, 0, 0, 0 },
+		{ " set local-preference +1\n", true, 0, 0, 0, 0 },
 		{ " match ip address prefix-list X\n", true, 0, 0, 0, 0 },
 		{ " on-match next\n", true, 0, 0, 0, 0 },
 		{ " call OTHER\n", true, 0, 0, 0, 0 },
@@ -314,6 +322,20 @@ static void path_liberties(void **state)
 	assert_string_equal(p.attrs.communities[0], "65535:65281");
 	assert_int_equal(
 		parse_path("{\"paths\":[{\"sourced\":true,\"extendedCommunity\":{\"string\":\"RT:1:2\"}}]}",
+			   &p),
+		0);
+	assert_true(p.present && !p.odd);
+	assert_string_equal(p.attrs.ext[0], "rt 1:2");
+	assert_int_equal(
+		parse_path(
+			"{\"paths\":[{\"sourced\":true,\"metric\":7,\"locPrf\":100,"
+			"\"extendedCommunity\":{\"string\":\"SoO:1:2 LB:1:3750000 (30.000 Mbps) RT:3:4\"}}]}",
+			&p),
+		0);
+	assert_true(!p.odd && p.attrs.med == 7 && !p.attrs.local_pref && p.attrs.bandwidth_mbps == 30);
+	assert_string_equal(p.attrs.ext[1], "soo 1:2");
+	assert_int_equal(
+		parse_path("{\"paths\":[{\"sourced\":true,\"extendedCommunity\":{\"string\":\"ET:8:2\"}}]}",
 			   &p),
 		0);
 	assert_true(p.present && p.odd);

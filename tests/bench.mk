@@ -1,0 +1,13 @@
+# measurements with targets, beside Debian's ExaBGP where it does the same work; see tests/bench
+bench: bench-failover bench-vty bench-footprint ## every measurement; JSON in build/bench
+
+bench-failover: bench-deps ## service death -> neighbour router's kernel, sluice and ExaBGP side by side
+	@$(SUDO) $(PY) -m tests.bench.failover
+bench-vty: bench-deps ## changes per second against vtysh; a thousand prefixes
+	@$(SUDO) $(PY) -m tests.bench.vty
+bench-footprint: bench-deps ## memory and CPU with 20 services, beside ExaBGP
+	@$(SUDO) $(PY) -m tests.bench.footprint
+
+bench-deps: deps
+	@$(MAKE) --no-print-directory -j2 all lab-programs
+.PHONY: bench bench-deps bench-failover bench-vty bench-footprint
