@@ -168,6 +168,7 @@ static const cyaml_schema_field_t top_fields[] = {
 	STR("state_dir", OPT, struct agent_config, state_dir),
 	STR("log", OPT, struct agent_config, log),
 	STR("socket", OPT, struct agent_config, socket),
+	STR("drills", OPT, struct agent_config, drills),
 	STR("metrics_file", OPT, struct agent_config, metrics_file),
 	CYAML_FIELD_MAPPING_PTR("controller", CYAML_FLAG_POINTER | OPT, struct agent_config, controller,
 				controller_fields),
@@ -203,6 +204,7 @@ static void defaults(struct agent_config *c)
 	default_str(&c->state_dir, "/var/lib/sluice-agent");
 	default_str(&c->log, "info");
 	default_str(&c->socket, "/run/sluice-agent/agent.sock");
+	default_str(&c->drills, "on");
 	default_str(&c->frr.vty, "/run/frr/bgpd.vty");
 	default_uint(&c->sample.interval_ms, 1000);
 	for (unsigned i = 0; i < c->services_count; i++) {
@@ -394,6 +396,8 @@ static int verify(struct agent_config *c, char *ret_why)
 	if (strcmp(c->log, "debug") && strcmp(c->log, "info") && strcmp(c->log, "warn") &&
 	    strcmp(c->log, "error"))
 		return WHY("log: \"%s\" is none of debug, info, warn, error", c->log);
+	if (strcmp(c->drills, "on") && strcmp(c->drills, "off"))
+		return WHY("drills: \"%s\" is neither on nor off", c->drills);
 	if (c->sample.interval_ms < 100 || c->sample.interval_ms > 60000)
 		return WHY("sample.interval_ms: %u is outside 100..60000", c->sample.interval_ms);
 	for (unsigned i = 0; c->controller && i < c->controller->endpoints_count; i++)
@@ -422,6 +426,7 @@ int agent_config_load(const char *path, struct agent_config **ret_config, char *
 		return err;
 	struct agent_config *c = data;
 	defaults(c);
+	c->no_drills = strcmp(c->drills, "off") == 0;
 	err = verify(c, why);
 	if (err < 0) {
 		agent_config_free(c);

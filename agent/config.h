@@ -15,6 +15,7 @@ struct agent_controller {
 struct agent_config {
 	char *node, *state_dir, *log;
 	char *socket;		      /* `sluice-agent status` and others speak to it; "": none */
+	char *drills;		      /* "on", "off": what a drill simulates here is refused */
 	char *metrics_file;	      /* Prometheus textfile; NULL: none */
 	struct command_cfg *commands; /* what checks and hooks may run */
 	unsigned commands_count;
@@ -38,6 +39,7 @@ struct agent_config {
 
 	/* parsed forms, filled by agent_config_load */
 	struct prefix *prefixes; /* allow.prefixes */
+	bool no_drills;
 };
 
 /* Reads, fills defaults, verifies. ret_why: CONF_WHY_LEN bytes, file, place and reason. */

@@ -85,9 +85,12 @@ static void add_local(const struct node *n, struct slot *s, enum announce_state 
 		       n->cfg->neighbours_count, w, s->refused);
 }
 
-static enum service_status health_of(const struct node *n, const struct slot *s)
+static enum service_status health_of(const struct node *n, const struct slot *s, const struct order *o)
 {
-	return node_is_parting(n, s) ? SERVICE_DOWN : service_status(n->services[s->service]);
+	if (node_is_parting(n, s) ||
+	    simulated_dead(&n->simulated, n->cfg->services[s->service].name, o ? o->intent.shard : NULL))
+		return SERVICE_DOWN;
+	return service_status(n->services[s->service]);
 }
 
 /* Kept although its service is down or disabled, with worse attributes. */
@@ -104,7 +107,7 @@ static void decide_slot(struct node *n, struct slot *s, struct route_want *wants
 {
 	const struct route_state *now = state_of(n, &s->prefix);
 	const struct order *o = orders_of(n->orders, &s->prefix);
-	enum service_status health = health_of(n, s);
+	enum service_status health = health_of(n, s, o);
 	bool degraded = degrades(n, s);
 	struct fs_input in = {
 		.order = order_of(n, o),
@@ -177,6 +180,44 @@ void node_decide(struct node *n)
 		log_error("routes not taken: %s", err_str(err));
 }
 
+/* -- drills ------------------------------------------------------------------------------------------ */
+
+static enum session_voice voice_of(const struct simulated *m)
+{
+	return simulated_deaf(m) ? SESSION_SILENT : simulated_mute(m) ? SESSION_NO_REPORTS : SESSION_SPEAKS;
+}
+
+/* Logged whenever what is simulated changes: nobody shall hunt a failure that is only rehearsed. */
+static void on_simulated(struct node *n)
+{
+	const struct simulated *m = &n->simulated;
+
+	if (m->n)
+		log_warn("drill %s: simulating %zu failures%s%s", m->drill, m->n,
+			 simulated_mute(m) ? ", silent" : "", simulated_deaf(m) ? ", deaf" : "");
+	else
+		log_info("drill %s: nothing is simulated any more", m->drill);
+	if (!n->session)
+		return;
+	session_quiet(n->session, voice_of(m));
+	session_report_now(n->session);
+}
+
+static void end_simulations(struct node *n)
+{
+	if (simulated_expire(&n->simulated, orders_now_us()))
+		on_simulated(n);
+}
+
+static void hear_drill(struct node *n, const struct msg_directive *d, char *ret_error)
+{
+	if (d->epoch >= orders_epoch(n->orders) &&
+	    simulated_take(&n->simulated, d, n->cfg->no_drills, orders_now_us(), ret_error))
+		on_simulated(n);
+	if (ret_error[0])
+		log_warn("%s", ret_error);
+}
+
 static void maybe_speak(struct node *n);
 
 static void on_tick(uv_timer_t *t)
@@ -184,6 +225,7 @@ static void on_tick(uv_timer_t *t)
 	struct node *n = t->data;
 
 	maybe_speak(n);
+	end_simulations(n);
 	relax(n);
 	local_tick(n->local);
 	node_decide(n);
@@ -282,9 +324,19 @@ static void on_hello(struct msg_hello *h, void *arg)
 	snprintf(h->version, sizeof(h->version), "%s", SLUICE_VERSION);
 	snprintf(h->boot_id, sizeof(h->boot_id), "%s", n->boot_id);
 	h->last_epoch = orders_epoch(n->orders);
+	h->no_drills = n->cfg->no_drills;
 	h->prefixes = xcalloc(n->cfg->allow.prefixes_count, sizeof(*h->prefixes));
 	h->n_prefixes = n->cfg->allow.prefixes_count;
 	memcpy(h->prefixes, n->cfg->prefixes, h->n_prefixes * sizeof(*h->prefixes));
+}
+
+static void tell_service(const struct node *n, const struct service *s, struct service_state *ret_state)
+{
+	service_state(s, ret_state);
+	if (!simulated_dead(&n->simulated, ret_state->name, NULL))
+		return;
+	ret_state->up = false;
+	snprintf(ret_state->reason, sizeof(ret_state->reason), "simulated by drill %s", n->simulated.drill);
 }
 
 static void on_report(struct msg_report *r, void *arg)
@@ -299,7 +351,7 @@ static void on_report(struct msg_report *r, void *arg)
 	r->services = xcalloc(n->cfg->services_count, sizeof(*r->services));
 	r->n_services = n->cfg->services_count;
 	for (size_t i = 0; i < r->n_services; i++)
-		service_state(n->services[i], &r->services[i]);
+		tell_service(n, n->services[i], &r->services[i]);
 	copy_routes(n, &r->routes, &r->n_routes);
 }
 
@@ -336,6 +388,11 @@ static void on_directive(const struct msg_directive *d, void *arg)
 	char error[TEXT_LEN] = "";
 	bool back = false;
 
+	hear_drill(n, d, error);
+	if (simulated_deaf(&n->simulated)) { /* of this directive only the drill was heard */
+		node_decide(n);
+		return;
+	}
 	if (orders_take(n->orders, d, orders_now_us(), &back, error) < 0) {
 		log_warn("%s", error);
 		send_applied(n, error);
@@ -377,6 +434,7 @@ static void maybe_speak(struct node *n)
 	if (!n->creds || (!health_known(n) && mono_diff_ms(n->started_at, mono_now()) < SPEAK_MS))
 		return;
 	n->session = session_new(n->loop, n->cfg, n->creds, &session_callbacks, n);
+	session_quiet(n->session, voice_of(&n->simulated));
 	tls_creds_unref(n->creds);
 	n->creds = NULL;
 }

@@ -10,6 +10,7 @@
 #include "agent/orders.h"
 #include "agent/sample/sample.h"
 #include "agent/session.h"
+#include "agent/simulate.h"
 #include "agent/uplink.h"
 
 #ifndef SLUICE_VERSION
@@ -38,6 +39,7 @@ struct node {
 	struct slot *slots;
 	size_t n_slots;
 	struct orders *orders;
+	struct simulated simulated; /* by a drill */
 	struct uplink uplink;
 	char boot_id[NAME_LEN];
 	uv_timer_t tick;

@@ -29,6 +29,7 @@ static void on_closed(uv_handle_t *h)
 	struct node *n = h->data;
 
 	orders_free(n->orders);
+	simulated_done(&n->simulated);
 	free(n->state_dir);
 	free(n->services);
 	free(n->slots);

@@ -29,6 +29,7 @@ struct session {
 	uint64_t backoff_ms, seq;
 	struct sockaddr_storage leader; /* told by a standby; ss_family 0: none */
 	bool leaving;
+	enum session_voice voice;
 	char last_why[TEXT_LEN]; /* the same failure is said once */
 };
 
@@ -75,6 +76,8 @@ static void send_report(struct session *s)
 {
 	struct msg m = { .kind = MSG_REPORT };
 
+	if (s->voice != SESSION_SPEAKS)
+		return;
 	m.report.seq = ++s->seq;
 	s->ops->report(&m.report, s->arg);
 	link_send(s->link, &m);
@@ -218,8 +221,13 @@ void session_report_now(struct session *s)
 
 void session_send(struct session *s, const struct msg *m)
 {
-	if (s->state == ACTIVE)
+	if (s->state == ACTIVE && s->voice != SESSION_SILENT)
 		link_send(s->link, m);
+}
+
+void session_quiet(struct session *s, enum session_voice voice)
+{
+	s->voice = voice;
 }
 
 bool session_is_active(const struct session *s)

@@ -26,5 +26,9 @@ void session_report_now(struct session *s);
 /* Sent when active, dropped otherwise. */
 void session_send(struct session *s, const struct msg *m);
 bool session_is_active(const struct session *s);
+/* A drill rehearses silence: reports, or all but the pings that keep the link, are dropped instead of sent.
+ */
+enum session_voice { SESSION_SPEAKS, SESSION_NO_REPORTS, SESSION_SILENT };
+void session_quiet(struct session *s, enum session_voice voice);
 void session_free(struct session *s);
 #endif

@@ -152,6 +152,10 @@ void engine_step(struct engine *e, const struct snapshot *s, struct plan *ret_pl
  * (refused[]), nothing remembered. */
 void engine_whatif(const struct engine *e, const struct snapshot *s, const struct move *moves, size_t n,
 		   struct plan *ret_plan);
+/* Utilisation per site after any number of moves made together, those of several sites of one shard too; no
+ * guard is asked, nothing remembered. ret_sites: n_sites of the snapshot. */
+void engine_forecast(const struct engine *e, const struct snapshot *s, const struct move *moves, size_t n,
+		     struct site_forecast *ret_sites);
 /* State as text (one line per fact, versioned), for the store; and back. ERR_MALFORMED: nothing loaded. */
 struct buf;
 void engine_save(const struct engine *e, struct buf *out);

@@ -68,6 +68,7 @@ struct shape {
 
 static int check_intent(struct reader *r, const void *own);
 static int check_permit(struct reader *r, const void *own);
+static int check_simulate(struct reader *r, const void *own);
 
 static const struct field link_fields[] = {
 	NAME(LinkSample, link_sample, name),	  U64(LinkSample, link_sample, rx_bytes),
@@ -121,6 +122,14 @@ static const struct field intent_fields[] = {
 };
 static const struct shape intent_shape = SHAPE(shard_intent, intent_fields, check_intent);
 
+static const struct field simulate_fields[] = {
+	U32(Simulate, simulate, what),
+	NAME(Simulate, simulate, service),
+	NAME(Simulate, simulate, shard),
+	U32(Simulate, simulate, for_ms),
+};
+static const struct shape simulate_shape = SHAPE(simulate, simulate_fields, check_simulate);
+
 static const struct field hello_fields[] = {
 	U32(Hello, msg_hello, major),
 	U32(Hello, msg_hello, minor),
@@ -128,6 +137,7 @@ static const struct field hello_fields[] = {
 	NAME(Hello, msg_hello, boot_id),
 	U64(Hello, msg_hello, last_epoch),
 	LIST(F_PREFIX, Hello, msg_hello, prefixes, NULL, MAX_PREFIXES, true),
+	BOOL(Hello, msg_hello, no_drills),
 };
 static const struct field welcome_fields[] = {
 	U32(Welcome, msg_welcome, major),	U32(Welcome, msg_welcome, minor),
@@ -158,6 +168,8 @@ static const struct field directive_fields[] = {
 	U64(Directive, msg_directive, seq),
 	U64(Directive, msg_directive, heard_us),
 	LIST(F_MSG, Directive, msg_directive, shards, &intent_shape, MAX_SHARDS, true),
+	NAME(Directive, msg_directive, drill),
+	LIST(F_MSG, Directive, msg_directive, simulate, &simulate_shape, MAX_SHARDS, true),
 };
 static const struct field applied_fields[] = {
 	U64(Applied, msg_applied, epoch),
@@ -491,6 +503,15 @@ static int check_permit(struct reader *r, const void *own)
 	return p->shard[0] ? 0 : refuse(r, ERR_MALFORMED, "shard: empty");
 }
 
+static int check_simulate(struct reader *r, const void *own)
+{
+	const struct simulate *s = own;
+
+	return s->for_ms <= SIMULATE_MS_MAX
+		       ? 0
+		       : refuse(r, ERR_LIMIT, "for_ms: %u, at most %u", s->for_ms, SIMULATE_MS_MAX);
+}
+
 /* ---- whole messages ---- */
 
 struct budget {
@@ -597,11 +618,17 @@ void directive_copy(const struct msg_directive *from, struct msg_directive *ret_
 		d.shards = xcalloc(d.n_shards, sizeof(*d.shards));
 		memcpy(d.shards, from->shards, d.n_shards * sizeof(*d.shards));
 	}
+	d.simulate = NULL;
+	if (d.n_simulate) {
+		d.simulate = xcalloc(d.n_simulate, sizeof(*d.simulate));
+		memcpy(d.simulate, from->simulate, d.n_simulate * sizeof(*d.simulate));
+	}
 	*ret_to = d;
 }
 
 void directive_done(struct msg_directive *d)
 {
 	free(d->shards);
+	free(d->simulate);
 	*d = (struct msg_directive){ 0 };
 }

@@ -41,6 +41,7 @@ struct msg_hello {
 	uint64_t last_epoch;
 	struct prefix *prefixes; /* heap */
 	size_t n_prefixes;
+	bool no_drills;
 };
 
 struct msg_welcome {
@@ -113,11 +114,23 @@ struct shard_intent {
 	uint32_t permit_ms, expires_ms;
 };
 
+enum simulate_what { SIMULATE_DEAD = 1, SIMULATE_MUTE, SIMULATE_DEAF };
+#define SIMULATE_MS_MAX 3600000
+
+struct simulate {
+	uint32_t what; /* one that is not known is left out by the agent */
+	char service[NAME_LEN], shard[NAME_LEN];
+	uint32_t for_ms; /* at most SIMULATE_MS_MAX */
+};
+
 struct msg_directive {
 	uint64_t epoch, seq;
 	uint64_t heard_us;	     /* on the agent's CLOCK_BOOTTIME: where its leases start; 0: none can */
 	struct shard_intent *shards; /* heap */
 	size_t n_shards;
+	char drill[NAME_LEN];
+	struct simulate *simulate; /* heap */
+	size_t n_simulate;
 };
 
 struct msg_applied {

@@ -100,6 +100,7 @@ static void rnd_hello(struct msg *m)
 	m->hello = (struct msg_hello){ .major = 1 + rnd(3), .minor = 1 + rnd(3), .last_epoch = rnd64() };
 	rnd_name(m->hello.version);
 	rnd_name(m->hello.boot_id);
+	m->hello.no_drills = rnd(2);
 	m->hello.n_prefixes = 1 + rnd_count(MAX_PREFIXES - 1);
 	m->hello.prefixes = xcalloc(m->hello.n_prefixes, sizeof(struct prefix));
 	for (size_t i = 0; i < m->hello.n_prefixes; i++)
@@ -174,6 +175,16 @@ static void rnd_directive(struct msg *m)
 	m->directive.shards = xcalloc(m->directive.n_shards, sizeof(*m->directive.shards));
 	for (size_t i = 0; i < m->directive.n_shards; i++)
 		rnd_intent(&m->directive.shards[i]);
+	rnd_name(m->directive.drill);
+	m->directive.n_simulate = 1 + rnd_count(MAX_SHARDS - 1);
+	m->directive.simulate = xcalloc(m->directive.n_simulate, sizeof(*m->directive.simulate));
+	for (size_t i = 0; i < m->directive.n_simulate; i++) {
+		struct simulate *s = &m->directive.simulate[i];
+		s->what = rnd(5);
+		rnd_name(s->service);
+		rnd_name(s->shard);
+		s->for_ms = rnd(SIMULATE_MS_MAX + 1);
+	}
 }
 
 static void rnd_applied(struct msg *m)
@@ -216,8 +227,10 @@ static void assert_same(struct msg a, struct msg b)
 	assert_int_equal(a.kind, b.kind);
 	if (a.kind == MSG_HELLO)
 		same_list(a.hello, b.hello, prefixes, n_prefixes);
-	if (a.kind == MSG_DIRECTIVE)
+	if (a.kind == MSG_DIRECTIVE) {
 		same_list(a.directive, b.directive, shards, n_shards);
+		same_list(a.directive, b.directive, simulate, n_simulate);
+	}
 	if (a.kind == MSG_APPLIED)
 		same_list(a.applied, b.applied, routes, n_routes);
 	if (a.kind == MSG_REPORT) {
@@ -259,23 +272,15 @@ static void test_schema_is_covered(void **state)
 		const ProtobufCMessageDescriptor *d;
 		unsigned fields;
 	} rows[] = {
-		{ &sluice__hello__descriptor, 6 },
-		{ &sluice__welcome__descriptor, 5 },
-		{ &sluice__not_leader__descriptor, 1 },
-		{ &sluice__refused__descriptor, 2 },
-		{ &sluice__link_sample__descriptor, 9 },
-		{ &sluice__host_sample__descriptor, 7 },
-		{ &sluice__vip_sample__descriptor, 6 },
-		{ &sluice__service_state__descriptor, 4 },
-		{ &sluice__route_state__descriptor, 6 },
-		{ &sluice__report__descriptor, 12 },
-		{ &sluice__shard_intent__descriptor, 9 },
-		{ &sluice__directive__descriptor, 4 },
-		{ &sluice__applied__descriptor, 4 },
-		{ &sluice__permit_request__descriptor, 2 },
-		{ &sluice__ping__descriptor, 1 },
-		{ &sluice__pong__descriptor, 1 },
-		{ &sluice__envelope__descriptor, MSG_PONG },
+		{ &sluice__hello__descriptor, 7 },	    { &sluice__welcome__descriptor, 5 },
+		{ &sluice__not_leader__descriptor, 1 },	    { &sluice__refused__descriptor, 2 },
+		{ &sluice__link_sample__descriptor, 9 },    { &sluice__host_sample__descriptor, 7 },
+		{ &sluice__vip_sample__descriptor, 6 },	    { &sluice__service_state__descriptor, 4 },
+		{ &sluice__route_state__descriptor, 6 },    { &sluice__report__descriptor, 12 },
+		{ &sluice__shard_intent__descriptor, 9 },   { &sluice__directive__descriptor, 6 },
+		{ &sluice__simulate__descriptor, 4 },	    { &sluice__applied__descriptor, 4 },
+		{ &sluice__permit_request__descriptor, 2 }, { &sluice__ping__descriptor, 1 },
+		{ &sluice__pong__descriptor, 1 },	    { &sluice__envelope__descriptor, MSG_PONG },
 	};
 
 	(void)state;
