@@ -15,7 +15,7 @@
 #define UNPACK_BUDGET (4 * 1024 * 1024)
 #define ALLOC_COST    32 /* what malloc adds to a small block, about */
 
-enum field_type { F_U32, F_I32, F_U64, F_BOOL, F_NAME, F_TEXT, F_COMMUNITY, F_PREFIX, F_MSG };
+enum field_type { F_U32, F_I32, F_U64, F_BOOL, F_NAME, F_TEXT, F_COMMUNITY, F_PREFIX, F_PEM, F_MSG };
 
 struct shape;
 struct field {
@@ -55,6 +55,7 @@ struct shape {
 #define BOOL(M, S, f)	ONE(F_BOOL, M, S, f, protobuf_c_boolean, bool)
 #define NAME(M, S, f)	ONE(F_NAME, M, S, f, char *, char[NAME_LEN])
 #define TEXT(M, S, f)	ONE(F_TEXT, M, S, f, char *, char[TEXT_LEN])
+#define PEM(M, S, f)	ONE(F_PEM, M, S, f, char *, char *)
 #define PREFIX(M, S, f) ONE(F_PREFIX, M, S, f, char *, struct prefix)
 #define LIST(type_, M, S, f, sub_, max_, heap_)                                                              \
 	{                                                                                                    \
@@ -184,6 +185,17 @@ static const struct field permit_fields[] = {
 /* our nonce sits at the start of the union */
 static const struct field ping_fields[] = { { "nonce", F_U64, .pb = offsetof(PB(Ping), nonce) } };
 static const struct field pong_fields[] = { { "nonce", F_U64, .pb = offsetof(PB(Pong), nonce) } };
+static const struct field cert_request_fields[] = { PEM(CertRequest, msg_cert_request, csr) };
+static const struct field cert_answer_fields[] = {
+	PEM(CertAnswer, msg_cert_answer, cert),
+	TEXT(CertAnswer, msg_cert_answer, error),
+};
+static const struct field trust_fields[] = { PEM(Trust, msg_trust, ca) };
+static const struct field identity_fields[] = {
+	NAME(Identity, msg_identity, serial), U64(Identity, msg_identity, from_s),
+	U64(Identity, msg_identity, to_s),    TEXT(Identity, msg_identity, ca_id),
+	U32(Identity, msg_identity, cas),     TEXT(Identity, msg_identity, error),
+};
 
 /* msg_kind is the field number in Envelope */
 static const struct {
@@ -200,10 +212,14 @@ static const struct {
 	[MSG_PERMIT_REQUEST] = { "PermitRequest", SHAPE(permit_request, permit_fields, check_permit) },
 	[MSG_PING] = { "Ping", SHAPE(ping, ping_fields, NULL) },
 	[MSG_PONG] = { "Pong", SHAPE(pong, pong_fields, NULL) },
+	[MSG_CERT_REQUEST] = { "CertRequest", SHAPE(cert_request, cert_request_fields, NULL) },
+	[MSG_CERT_ANSWER] = { "CertAnswer", SHAPE(cert_answer, cert_answer_fields, NULL) },
+	[MSG_TRUST] = { "Trust", SHAPE(trust, trust_fields, NULL) },
+	[MSG_IDENTITY] = { "Identity", SHAPE(identity, identity_fields, NULL) },
 };
-_Static_assert((int)SLUICE__ENVELOPE__BODY_PONG == MSG_PONG && ARRAY_LEN(kinds) == MSG_PONG + 1,
+_Static_assert((int)SLUICE__ENVELOPE__BODY_IDENTITY == MSG_IDENTITY && ARRAY_LEN(kinds) == MSG_IDENTITY + 1,
 	       "kinds follow the field numbers of Envelope");
-_Static_assert(offsetof(Sluice__Envelope, hello) == offsetof(Sluice__Envelope, pong),
+_Static_assert(offsetof(Sluice__Envelope, hello) == offsetof(Sluice__Envelope, identity),
 	       "bodies share one pointer");
 
 #define BODY(m) ((char *)(m) + offsetof(struct msg, hello))
@@ -325,6 +341,20 @@ static int get_prefix(struct reader *r, const char *s, struct prefix *to)
 	return 0;
 }
 
+/* Certificates in base64: printable ASCII and line ends. */
+static int get_pem(struct reader *r, const char *s, char **ret_text)
+{
+	size_t len = strlen(s);
+
+	if (len > PEM_TEXT_MAX)
+		return refuse(r, ERR_LIMIT, ": %zu bytes, at most %d", len, PEM_TEXT_MAX);
+	for (size_t i = 0; i < len; i++)
+		if ((s[i] < ' ' || s[i] > '~') && s[i] != '\n' && s[i] != '\r')
+			return refuse(r, ERR_MALFORMED, ": not PEM");
+	*ret_text = len ? xstrdup(s) : NULL;
+	return 0;
+}
+
 static int get_fields(struct reader *r, const struct shape *s, const void *pb, void *own);
 
 static int get_value(struct reader *r, const struct field *f, const void *slot, void *own)
@@ -349,6 +379,8 @@ static int get_value(struct reader *r, const struct field *f, const void *slot, 
 		return get_community(r, *(char *const *)slot, own);
 	case F_PREFIX:
 		return get_prefix(r, *(char *const *)slot, own);
+	case F_PEM:
+		return get_pem(r, *(char *const *)slot, own);
 	case F_MSG: {
 		const void *sub = *(void *const *)slot;
 		return sub ? get_fields(r, f->sub, sub, own) : 0;
@@ -430,6 +462,9 @@ static int put_value(const struct field *f, const void *own, void *slot)
 		if (!((const struct prefix *)own)->family)
 			return ERR_MALFORMED;
 		put_string(prefix_str(own, text), slot);
+		return 0;
+	case F_PEM:
+		put_string(*(char *const *)own ? *(char *const *)own : "", slot);
 		return 0;
 	case F_MSG:
 		return put_fields(f->sub, own, slot);
@@ -600,12 +635,13 @@ void msg_done(struct msg *m)
 
 	for (size_t i = 0; s && i < s->n; i++) {
 		const struct field *f = &s->fields[i];
-		if (!f->heap)
+		void **heap = (void **)(void *)(BODY(m) + f->own);
+		if (!f->heap && f->type != F_PEM)
 			continue;
-		void **list = (void **)(void *)(BODY(m) + f->own);
-		free(*list);
-		*list = NULL;
-		*(size_t *)(void *)(BODY(m) + f->own_n) = 0;
+		free(*heap);
+		*heap = NULL;
+		if (f->heap)
+			*(size_t *)(void *)(BODY(m) + f->own_n) = 0;
 	}
 }
 

@@ -11,7 +11,7 @@
 #include "proto/base/mem.h"
 
 #define PROTO_MAJOR 1
-#define PROTO_MINOR 0
+#define PROTO_MINOR 1
 
 #define NAME_LEN	64   /* names of nodes, sites, services, shards, grades; NUL included */
 #define TEXT_LEN	256  /* reasons; NUL included; longer text is cut, not refused */
@@ -21,6 +21,7 @@
 #define MAX_SERVICES	64
 #define MAX_COMMUNITIES 8
 #define SHARD_PREFIXES	2 /* at most one of each family */
+#define PEM_TEXT_MAX	(32 * 1024)
 
 enum msg_kind {
 	MSG_HELLO = 1,
@@ -33,6 +34,10 @@ enum msg_kind {
 	MSG_PERMIT_REQUEST,
 	MSG_PING,
 	MSG_PONG,
+	MSG_CERT_REQUEST,
+	MSG_CERT_ANSWER,
+	MSG_TRUST,
+	MSG_IDENTITY,
 };
 
 struct msg_hello {
@@ -144,6 +149,27 @@ struct msg_permit_request {
 	char shard[NAME_LEN], reason[TEXT_LEN];
 };
 
+/* PEM texts are heap; NULL when there is none. */
+struct msg_cert_request {
+	char *csr;
+};
+
+struct msg_cert_answer {
+	char *cert;
+	char error[TEXT_LEN];
+};
+
+struct msg_trust {
+	char *ca;
+};
+
+struct msg_identity {
+	char serial[NAME_LEN], ca_id[TEXT_LEN];
+	uint64_t from_s, to_s;
+	uint32_t cas;
+	char error[TEXT_LEN];
+};
+
 struct msg {
 	enum msg_kind kind;
 	union {
@@ -156,6 +182,10 @@ struct msg {
 		struct msg_applied applied;
 		struct msg_permit_request permit_request;
 		uint64_t nonce; /* ping, pong */
+		struct msg_cert_request cert_request;
+		struct msg_cert_answer cert_answer;
+		struct msg_trust trust;
+		struct msg_identity identity;
 	};
 };
 

@@ -206,12 +206,59 @@ static void rnd_nonce(struct msg *m)
 	m->nonce = rnd64();
 }
 
+static char *rnd_pem(void)
+{
+	return rnd(5) ? xasprintf("-----BEGIN X-----\n%u\r\n-----END X-----\n", rnd(1000000)) : NULL;
+}
+
+static void rnd_cert_request(struct msg *m)
+{
+	m->cert_request.csr = rnd_pem();
+}
+
+static void rnd_cert_answer(struct msg *m)
+{
+	m->cert_answer.cert = rnd_pem();
+	rnd_text(m->cert_answer.error);
+}
+
+static void rnd_trust(struct msg *m)
+{
+	m->trust.ca = rnd_pem();
+}
+
+static void rnd_identity(struct msg *m)
+{
+	m->identity = (struct msg_identity){ .from_s = rnd64(), .to_s = rnd64(), .cas = rnd(9) };
+	rnd_name(m->identity.serial);
+	rnd_text(m->identity.ca_id);
+	rnd_text(m->identity.error);
+}
+
 static void (*const makers[])(struct msg *m) = {
-	[MSG_HELLO] = rnd_hello,     [MSG_WELCOME] = rnd_welcome,	[MSG_NOT_LEADER] = rnd_not_leader,
-	[MSG_REFUSED] = rnd_refused, [MSG_REPORT] = rnd_report,		[MSG_DIRECTIVE] = rnd_directive,
-	[MSG_APPLIED] = rnd_applied, [MSG_PERMIT_REQUEST] = rnd_permit, [MSG_PING] = rnd_nonce,
+	[MSG_HELLO] = rnd_hello,
+	[MSG_WELCOME] = rnd_welcome,
+	[MSG_NOT_LEADER] = rnd_not_leader,
+	[MSG_REFUSED] = rnd_refused,
+	[MSG_REPORT] = rnd_report,
+	[MSG_DIRECTIVE] = rnd_directive,
+	[MSG_APPLIED] = rnd_applied,
+	[MSG_PERMIT_REQUEST] = rnd_permit,
+	[MSG_PING] = rnd_nonce,
 	[MSG_PONG] = rnd_nonce,
+	[MSG_CERT_REQUEST] = rnd_cert_request,
+	[MSG_CERT_ANSWER] = rnd_cert_answer,
+	[MSG_TRUST] = rnd_trust,
+	[MSG_IDENTITY] = rnd_identity,
 };
+
+#define same_text(a, b, text)                                                                                \
+	do {                                                                                                 \
+		assert_int_equal(!(a).text, !(b).text);                                                      \
+		if ((a).text)                                                                                \
+			assert_string_equal((a).text, (b).text);                                             \
+		(a).text = (b).text = NULL;                                                                  \
+	} while (0)
 
 #define same_list(a, b, list, n)                                                                             \
 	do {                                                                                                 \
@@ -225,6 +272,12 @@ static void (*const makers[])(struct msg *m) = {
 static void assert_same(struct msg a, struct msg b)
 {
 	assert_int_equal(a.kind, b.kind);
+	if (a.kind == MSG_CERT_REQUEST)
+		same_text(a.cert_request, b.cert_request, csr);
+	if (a.kind == MSG_CERT_ANSWER)
+		same_text(a.cert_answer, b.cert_answer, cert);
+	if (a.kind == MSG_TRUST)
+		same_text(a.trust, b.trust, ca);
 	if (a.kind == MSG_HELLO)
 		same_list(a.hello, b.hello, prefixes, n_prefixes);
 	if (a.kind == MSG_DIRECTIVE) {
@@ -252,7 +305,7 @@ static void test_round_trip(void **state)
 		auto_buf out = { 0 };
 		char why[TEXT_LEN] = "";
 		memset(&m, 0, sizeof(m));
-		m.kind = (enum msg_kind)(1 + round % MSG_PONG);
+		m.kind = (enum msg_kind)(1 + round % MSG_IDENTITY);
 		makers[m.kind](&m);
 		assert_int_equal(buf_adds(&out, "before"), 0);
 		assert_int_equal(msg_pack(&m, &out), 0);
@@ -280,7 +333,9 @@ static void test_schema_is_covered(void **state)
 		{ &sluice__shard_intent__descriptor, 9 },   { &sluice__directive__descriptor, 6 },
 		{ &sluice__simulate__descriptor, 4 },	    { &sluice__applied__descriptor, 4 },
 		{ &sluice__permit_request__descriptor, 2 }, { &sluice__ping__descriptor, 1 },
-		{ &sluice__pong__descriptor, 1 },	    { &sluice__envelope__descriptor, MSG_PONG },
+		{ &sluice__pong__descriptor, 1 },	    { &sluice__cert_request__descriptor, 1 },
+		{ &sluice__cert_answer__descriptor, 2 },    { &sluice__trust__descriptor, 1 },
+		{ &sluice__identity__descriptor, 6 },	    { &sluice__envelope__descriptor, MSG_IDENTITY },
 	};
 
 	(void)state;
@@ -306,7 +361,7 @@ static void test_kind_names(void **state)
 	assert_string_equal(msg_kind_str(MSG_PERMIT_REQUEST), "PermitRequest");
 	assert_string_equal(msg_kind_str(MSG_PONG), "Pong");
 	assert_string_equal(msg_kind_str((enum msg_kind)0), "unknown");
-	assert_string_equal(msg_kind_str((enum msg_kind)(MSG_PONG + 1)), "unknown");
+	assert_string_equal(msg_kind_str((enum msg_kind)(MSG_IDENTITY + 1)), "unknown");
 	assert_string_equal(msg_kind_str((enum msg_kind) - 1), "unknown");
 }
 
@@ -399,6 +454,22 @@ static void test_hello_limits(void **state)
 	expect(&env, ERR_MALFORMED, "Hello.prefixes[2]: host bits are set");
 	prefixes[2] = empty;
 	expect(&env, ERR_MALFORMED, "Hello.prefixes[2]: not an IP address");
+}
+
+static void test_pem(void **state)
+{
+	Sluice__CertRequest body = SLUICE__CERT_REQUEST__INIT;
+	auto_free char *big = xcalloc(PEM_TEXT_MAX + 2, 1);
+
+	(void)state;
+	memset(big, 'a', PEM_TEXT_MAX + 1);
+	ENVELOPE(CERT_REQUEST, cert_request, &body);
+	body.csr = big;
+	expect(&env, ERR_LIMIT, "CertRequest.csr: 32769 bytes, at most 32768");
+	body.csr = del;
+	expect(&env, ERR_MALFORMED, "CertRequest.csr: not PEM");
+	body.csr = latin1;
+	expect(&env, ERR_MALFORMED, "CertRequest.csr: not PEM");
 }
 
 static void test_names(void **state)
@@ -645,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_kind_names),
 		cmocka_unit_test(test_lists_too_long),
 		cmocka_unit_test(test_hello_limits),
+		cmocka_unit_test(test_pem),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_intents),
 		cmocka_unit_test(test_permit_needs_a_shard),
