@@ -24,6 +24,7 @@ static const struct {
 	{ ERR_CONFLICT, "conflict" },
 	{ ERR_CLOSED, "closed by the peer" },
 	{ ERR_TIMEOUT, "timed out" },
+	{ ERR_CERT_TIME, "certificate expired or not valid yet" },
 };
 
 const char *err_str(int err)

@@ -19,6 +19,7 @@ enum {
 	ERR_CONFLICT = -1012,	   /* somebody else holds it, or it changed meanwhile */
 	ERR_CLOSED = -1013,	   /* the peer closed */
 	ERR_TIMEOUT = -1014,	   /* no answer in time */
+	ERR_CERT_TIME = -1015,	   /* our own certificate has expired or is not valid yet */
 };
 
 /* Never NULL; static storage (or strerror's). */

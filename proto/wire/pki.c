@@ -14,31 +14,20 @@
 #include <unistd.h>
 
 #include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 #include "proto/base/mono.h"
 #include "proto/wire/msg.h"
+#include "proto/wire/pki_int.h"
 
 #define DAYS_MAX   36500
 #define IPS_MAX	   16
-#define PATH_LEN   512
-#define PEM_LEN	   (16 * 1024)
+#define PEM_LEN	   (64 * 1024)
 #define SERIAL_LEN 16
-#define BACKDATE_S 3600 /* clocks differ */
 #define DAY_S	   86400
 
-/* One certificate being made. */
-struct issue {
-	gnutls_x509_crt_t crt, ca;
-	gnutls_x509_privkey_t key, ca_key;
-	char *why;
-};
-
-static int explain(char *ret_why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static int explain(char *ret_why, int err, const char *fmt, ...)
+int pki_explain(char *ret_why, int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -48,9 +37,9 @@ static int explain(char *ret_why, int err, const char *fmt, ...)
 	return err;
 }
 
-static int tls_error(struct issue *s, int r)
+int pki_tls_error(struct issue *s, int r)
 {
-	return explain(s->why, ERR_TLS, "GnuTLS: %s", gnutls_strerror(r));
+	return pki_explain(s->why, ERR_TLS, "GnuTLS: %s", gnutls_strerror(r));
 }
 
 bool pki_name_ok(const char *name)
@@ -61,7 +50,7 @@ bool pki_name_ok(const char *name)
 	return n > 0 && n < NAME_LEN && name[n] == 0 && name[0] != '.' && name[0] != '-';
 }
 
-static void issue_init(struct issue *s, char *why)
+void pki_issue_init(struct issue *s, char *why)
 {
 	*s = (struct issue){ .why = why };
 	if (gnutls_x509_crt_init(&s->crt) < 0 || gnutls_x509_crt_init(&s->ca) < 0 ||
@@ -69,7 +58,7 @@ static void issue_init(struct issue *s, char *why)
 		abort();
 }
 
-static void issue_done(struct issue *s)
+void pki_issue_done(struct issue *s)
 {
 	gnutls_x509_crt_deinit(s->crt);
 	gnutls_x509_crt_deinit(s->ca);
@@ -87,14 +76,14 @@ static int write_temp(const char *path, const gnutls_datum_t *pem, mode_t mode, 
 	if (fd < 0) {
 		int err = -errno;
 		ret_tmp[0] = 0;
-		return explain(ret_why, err, "%s: %s: may this user write there?", path, strerror(-err));
+		return pki_explain(ret_why, err, "%s: %s: may this user write there?", path, strerror(-err));
 	}
 	ssize_t n = write(fd, pem->data, pem->size);
 	if (n != (ssize_t)pem->size || fchmod(fd, mode) || fsync(fd)) {
 		int err = n >= 0 && n != (ssize_t)pem->size ? -ENOSPC : -errno;
 		unlink(ret_tmp);
 		ret_tmp[0] = 0;
-		return explain(ret_why, err, "%s: %s", path, strerror(-err));
+		return pki_explain(ret_why, err, "%s: %s", path, strerror(-err));
 	}
 	return 0;
 }
@@ -108,7 +97,7 @@ static int put_in_place(const char *tmp, const char *path, bool force, char *ret
 	if (r == 0)
 		return 0;
 	int err = -errno;
-	return explain(ret_why, err, "%s: %s", path, strerror(-err));
+	return pki_explain(ret_why, err, "%s: %s", path, strerror(-err));
 }
 
 static void sync_dir(const char *dir)
@@ -119,30 +108,26 @@ static void sync_dir(const char *dir)
 		fsync(fd);
 }
 
-struct paths {
-	char cert[PATH_LEN], key[PATH_LEN];
-};
-
-static int make_paths(const char *dir, const char *name, struct paths *ret_paths, char *ret_why)
+int pki_make_paths(const char *dir, const char *name, struct pki_paths *ret_paths, char *ret_why)
 {
 	/* room for the suffix of the temporary file */
 	if (strlen(dir) + strlen(name) + 16 > PATH_LEN)
-		return explain(ret_why, -ENAMETOOLONG, "%s: path too long", dir);
+		return pki_explain(ret_why, -ENAMETOOLONG, "%s: path too long", dir);
 	snprintf(ret_paths->cert, PATH_LEN, "%s/%s.pem", dir, name);
 	snprintf(ret_paths->key, PATH_LEN, "%s/%s.key", dir, name);
 	return 0;
 }
 
-static int files_free(const struct paths *p, char *ret_why)
+int pki_files_free(const struct pki_paths *p, char *ret_why)
 {
 	const char *there = access(p->cert, F_OK) == 0 ? p->cert : access(p->key, F_OK) == 0 ? p->key : NULL;
 
-	return there ? explain(ret_why, -EEXIST, "%s exists already: nothing was changed", there) : 0;
+	return there ? pki_explain(ret_why, -EEXIST, "%s exists already: nothing was changed", there) : 0;
 }
 
 /* Both temporary files are complete before either takes its place; the key goes first. */
-static int write_pair(const char *dir, const struct paths *p, const gnutls_datum_t *cert,
-		      const gnutls_datum_t *key, bool force, char *ret_why)
+int pki_write_pair(const char *dir, const struct pki_paths *p, const gnutls_datum_t *cert,
+		   const gnutls_datum_t *key, bool force, char *ret_why)
 {
 	char cert_tmp[PATH_LEN] = "", key_tmp[PATH_LEN] = "";
 	int err = write_temp(p->key, key, 0600, key_tmp, ret_why);
@@ -167,7 +152,20 @@ static int write_pair(const char *dir, const struct paths *p, const gnutls_datum
 	return err;
 }
 
-static int save(struct issue *s, const char *dir, const struct paths *p, bool force)
+int pki_write_file(const char *dir, const char *path, const gnutls_datum_t *pem, char *ret_why)
+{
+	char tmp[PATH_LEN] = "";
+	int err = write_temp(path, pem, 0644, tmp, ret_why);
+
+	if (!err)
+		err = put_in_place(tmp, path, true, ret_why);
+	if (err && tmp[0])
+		unlink(tmp);
+	sync_dir(dir);
+	return err;
+}
+
+int pki_save(struct issue *s, const char *dir, const struct pki_paths *p, bool force)
 {
 	gnutls_datum_t cert = { 0 }, key = { 0 };
 	int r = gnutls_x509_crt_export2(s->crt, GNUTLS_X509_FMT_PEM, &cert);
@@ -175,7 +173,7 @@ static int save(struct issue *s, const char *dir, const struct paths *p, bool fo
 	if (r >= 0)
 		r = gnutls_x509_privkey_export2_pkcs8(s->key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN,
 						      &key);
-	int err = r < 0 ? tls_error(s, r) : write_pair(dir, p, &cert, &key, force, s->why);
+	int err = r < 0 ? pki_tls_error(s, r) : pki_write_pair(dir, p, &cert, &key, force, s->why);
 	if (key.data)
 		explicit_bzero(key.data, key.size);
 	gnutls_free(key.data);
@@ -183,75 +181,75 @@ static int save(struct issue *s, const char *dir, const struct paths *p, bool fo
 	return err;
 }
 
-static int load_file(const char *path, gnutls_datum_t *ret_pem, const char *next, char *ret_why)
+int pki_load_file(const char *path, gnutls_datum_t *ret_pem, const char *next, char *ret_why)
 {
 	auto_fclose FILE *f = fopen(path, "re");
 
 	if (!f) {
 		int err = -errno;
-		return explain(ret_why, err, "%s: %s: %s", path, strerror(-err), next);
+		return pki_explain(ret_why, err, "%s: %s: %s", path, strerror(-err), next);
 	}
-	unsigned char *data = xcalloc(1, PEM_LEN);
+	unsigned char *data = xcalloc(1, PEM_LEN + 1);
 	size_t n = fread(data, 1, PEM_LEN, f);
 	*ret_pem = (gnutls_datum_t){ data, (unsigned)n };
 	return 0;
 }
 
-static void wipe_pem(gnutls_datum_t *pem)
+void pki_wipe(gnutls_datum_t *pem)
 {
 	if (pem->data)
 		explicit_bzero(pem->data, pem->size);
 	free(pem->data);
 }
 
-static int import_ca(struct issue *s, const struct paths *p, const gnutls_datum_t *cert,
-		     const gnutls_datum_t *key)
+int pki_import_ca(struct issue *s, const struct pki_paths *p, const gnutls_datum_t *cert,
+		  const gnutls_datum_t *key)
 {
 	unsigned char a[64] = { 0 }, b[64] = { 0 };
 	size_t na = sizeof(a), nb = sizeof(b);
 
 	if (gnutls_x509_crt_import(s->ca, cert, GNUTLS_X509_FMT_PEM) < 0)
-		return explain(s->why, ERR_CERT, "%s: not a PEM certificate", p->cert);
+		return pki_explain(s->why, ERR_CERT, "%s: not a PEM certificate", p->cert);
 	if (gnutls_x509_privkey_import2(s->ca_key, key, GNUTLS_X509_FMT_PEM, NULL, 0) < 0)
-		return explain(s->why, ERR_CERT, "%s: not a PEM private key", p->key);
+		return pki_explain(s->why, ERR_CERT, "%s: not a PEM private key", p->key);
 	if (gnutls_x509_crt_get_ca_status(s->ca, NULL) <= 0)
-		return explain(s->why, ERR_CERT, "%s: not a CA certificate", p->cert);
+		return pki_explain(s->why, ERR_CERT, "%s: not a CA certificate", p->cert);
 	if (gnutls_x509_crt_get_key_id(s->ca, 0, a, &na) < 0 ||
 	    gnutls_x509_privkey_get_key_id(s->ca_key, 0, b, &nb) < 0 || na != nb || memcmp(a, b, na) != 0)
-		return explain(s->why, ERR_CERT, "%s does not match %s", p->key, p->cert);
+		return pki_explain(s->why, ERR_CERT, "%s does not match %s", p->key, p->cert);
 	if (gnutls_x509_crt_get_expiration_time(s->ca) <= (time_t)(wall_now_ms() / 1000))
-		return explain(s->why, ERR_CERT, "%s has expired: make a new CA with sluicectl pki init",
-			       p->cert);
+		return pki_explain(s->why, ERR_CERT, "%s has expired: make a new CA with sluicectl pki init",
+				   p->cert);
 	return 0;
 }
 
-static int load_ca(struct issue *s, const char *dir)
+int pki_load_ca(struct issue *s, const char *dir)
 {
 	static const char next[] = "make the CA with sluicectl pki init";
 	gnutls_datum_t cert = { 0 }, key = { 0 };
-	struct paths p;
-	int err = make_paths(dir, "ca", &p, s->why);
+	struct pki_paths p;
+	int err = pki_make_paths(dir, "ca", &p, s->why);
 
 	if (!err)
-		err = load_file(p.cert, &cert, next, s->why);
+		err = pki_load_file(p.cert, &cert, next, s->why);
 	if (!err)
-		err = load_file(p.key, &key, next, s->why);
+		err = pki_load_file(p.key, &key, next, s->why);
 	if (!err)
-		err = import_ca(s, &p, &cert, &key);
-	wipe_pem(&cert);
-	wipe_pem(&key);
+		err = pki_import_ca(s, &p, &cert, &key);
+	pki_wipe(&cert);
+	pki_wipe(&key);
 	return err;
 }
 
 /* ---- certificates ---- */
 
-static int set_dn(struct issue *s, const char *oid, const char *value)
+int pki_set_dn(struct issue *s, const char *oid, const char *value)
 {
 	return gnutls_x509_crt_set_dn_by_oid(s->crt, oid, 0, value, (unsigned)strlen(value));
 }
 
 /* Not guessable and never reused: random, positive, not zero (RFC 5280, 4.1.2.2). */
-static int set_serial(struct issue *s)
+int pki_set_serial(struct issue *s)
 {
 	unsigned char serial[SERIAL_LEN];
 	int r = gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial));
@@ -260,11 +258,11 @@ static int set_serial(struct issue *s)
 	return r < 0 ? r : gnutls_x509_crt_set_serial(s->crt, serial, sizeof(serial));
 }
 
-static int set_dates(struct issue *s, int days, bool leaf)
+int pki_set_dates(struct issue *s, int64_t life_s, bool leaf)
 {
-	time_t now = (time_t)(wall_now_ms() / 1000);
-	time_t to = now + (time_t)days * DAY_S;
-	int r = gnutls_x509_crt_set_activation_time(s->crt, now - BACKDATE_S);
+	time_t now = (time_t)(wall_now_ms() / 1000), to = now + (time_t)life_s;
+	time_t back = life_s < PKI_BACKDATE_S ? (time_t)life_s : PKI_BACKDATE_S;
+	int r = gnutls_x509_crt_set_activation_time(s->crt, now - back);
 
 	/* a certificate does not outlive its CA */
 	if (leaf && to > gnutls_x509_crt_get_expiration_time(s->ca))
@@ -272,38 +270,48 @@ static int set_dates(struct issue *s, int days, bool leaf)
 	return r < 0 ? r : gnutls_x509_crt_set_expiration_time(s->crt, to);
 }
 
-static int set_key(struct issue *s)
+int pki_set_key_id(struct issue *s)
 {
 	unsigned char id[64];
 	size_t n = sizeof(id);
-	int r;
+	int r = gnutls_x509_crt_get_key_id(s->crt, 0, id, &n);
 
-	if ((r = gnutls_x509_privkey_generate(s->key, GNUTLS_PK_ECDSA,
-					      GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0)) < 0 ||
-	    (r = gnutls_x509_crt_set_key(s->crt, s->key)) < 0 ||
-	    (r = gnutls_x509_crt_get_key_id(s->crt, 0, id, &n)) < 0)
-		return r;
-	return gnutls_x509_crt_set_subject_key_id(s->crt, id, n);
+	return r < 0 ? r : gnutls_x509_crt_set_subject_key_id(s->crt, id, n);
 }
 
-static int set_common(struct issue *s, int days, bool leaf)
+int pki_new_key(gnutls_x509_privkey_t key)
+{
+	return gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+					    GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+}
+
+static int set_key(struct issue *s)
 {
 	int r;
 
-	if ((r = gnutls_x509_crt_set_version(s->crt, 3)) < 0 || (r = set_serial(s)) < 0 ||
-	    (r = set_dates(s, days, leaf)) < 0)
+	if ((r = pki_new_key(s->key)) < 0 || (r = gnutls_x509_crt_set_key(s->crt, s->key)) < 0)
+		return r;
+	return pki_set_key_id(s);
+}
+
+int pki_set_common(struct issue *s, int days, bool leaf)
+{
+	int r;
+
+	if ((r = gnutls_x509_crt_set_version(s->crt, 3)) < 0 || (r = pki_set_serial(s)) < 0 ||
+	    (r = pki_set_dates(s, (int64_t)days * DAY_S, leaf)) < 0)
 		return r;
 	return set_key(s);
 }
 
-static int make_ca(struct issue *s, const char *cluster, int days)
+int pki_make_ca(struct issue *s, const char *cluster, int days)
 {
 	int r;
 
-	if ((r = set_common(s, days, false)) < 0 ||
-	    (r = set_dn(s, GNUTLS_OID_X520_ORGANIZATION_NAME, cluster)) < 0 ||
-	    (r = set_dn(s, GNUTLS_OID_X520_COMMON_NAME, "Sluice CA")) < 0 ||
-	    (r = gnutls_x509_crt_set_basic_constraints(s->crt, 1, 0)) < 0 ||
+	if ((r = pki_set_common(s, days, false)) < 0 ||
+	    (r = pki_set_dn(s, GNUTLS_OID_X520_ORGANIZATION_NAME, cluster)) < 0 ||
+	    (r = pki_set_dn(s, GNUTLS_OID_X520_COMMON_NAME, "Sluice CA")) < 0 ||
+	    (r = gnutls_x509_crt_set_basic_constraints(s->crt, 1, 1)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_usage(s->crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN)) < 0)
 		return r;
 	return gnutls_x509_crt_sign2(s->crt, s->crt, s->key, GNUTLS_DIG_SHA256, 0);
@@ -315,9 +323,9 @@ static int add_ip(struct issue *s, const char *text)
 	unsigned n = inet_pton(AF_INET, text, ip) == 1 ? 4 : inet_pton(AF_INET6, text, ip) == 1 ? 16 : 0;
 
 	if (n == 0)
-		return explain(s->why, -EINVAL, "\"%.45s\" is not an IP address", text);
+		return pki_explain(s->why, -EINVAL, "\"%.45s\" is not an IP address", text);
 	int r = gnutls_x509_crt_set_subject_alt_name(s->crt, GNUTLS_SAN_IPADDRESS, ip, n, GNUTLS_FSAN_APPEND);
-	return r < 0 ? tls_error(s, r) : 0;
+	return r < 0 ? pki_tls_error(s, r) : 0;
 }
 
 static int add_ips(struct issue *s, const char *ips)
@@ -328,7 +336,7 @@ static int add_ips(struct issue *s, const char *ips)
 
 	for (char *p = strtok_r(copy, ", ", &save_ptr); p; p = strtok_r(NULL, ", ", &save_ptr)) {
 		if (++n > IPS_MAX)
-			return explain(s->why, ERR_LIMIT, "more than %d addresses", IPS_MAX);
+			return pki_explain(s->why, ERR_LIMIT, "more than %d addresses", IPS_MAX);
 		int err = add_ip(s, p);
 		if (err)
 			return err;
@@ -342,42 +350,48 @@ static int add_dns(struct issue *s, const char *name)
 						    GNUTLS_FSAN_APPEND);
 }
 
-static int set_leaf(struct issue *s, const char *name, enum pki_role role)
+int pki_set_issuer_id(struct issue *s)
 {
-	const char *ou = role == PKI_ROLE_CONTROLLER ? "controller" : "node";
 	unsigned char id[64];
 	size_t n = sizeof(id);
+	int r = gnutls_x509_crt_get_key_id(s->ca, 0, id, &n);
+
+	return r < 0 ? r : gnutls_x509_crt_set_authority_key_id(s->crt, id, n);
+}
+
+int pki_set_leaf(struct issue *s, const char *name, enum pki_role role, bool server)
+{
+	const char *ou = role == PKI_ROLE_CONTROLLER ? "controller" : "node";
 	int r;
 
-	if ((r = set_dn(s, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, ou)) < 0 ||
-	    (r = set_dn(s, GNUTLS_OID_X520_COMMON_NAME, name)) < 0 || (r = add_dns(s, name)) < 0 ||
+	if ((r = pki_set_dn(s, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, ou)) < 0 ||
+	    (r = pki_set_dn(s, GNUTLS_OID_X520_COMMON_NAME, name)) < 0 || (r = add_dns(s, name)) < 0 ||
 	    (r = gnutls_x509_crt_set_basic_constraints(s->crt, 0, -1)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_usage(s->crt, GNUTLS_KEY_DIGITAL_SIGNATURE)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_purpose_oid(s->crt, GNUTLS_KP_TLS_WWW_CLIENT, 0)) < 0 ||
-	    (r = gnutls_x509_crt_set_key_purpose_oid(s->crt, GNUTLS_KP_TLS_WWW_SERVER, 0)) < 0 ||
-	    (r = gnutls_x509_crt_get_key_id(s->ca, 0, id, &n)) < 0)
+	    (server && (r = gnutls_x509_crt_set_key_purpose_oid(s->crt, GNUTLS_KP_TLS_WWW_SERVER, 0)) < 0))
 		return r;
-	return gnutls_x509_crt_set_authority_key_id(s->crt, id, n);
+	return pki_set_issuer_id(s);
 }
 
 static int make_leaf(struct issue *s, const char *name, enum pki_role role, const char *ips, int days)
 {
-	int r = set_common(s, days, true);
+	int r = pki_set_common(s, days, true);
 
 	if (r >= 0)
-		r = set_leaf(s, name, role);
+		r = pki_set_leaf(s, name, role, true);
 	/* its HTTPS listens on the loopback by default */
 	if (r >= 0 && role == PKI_ROLE_CONTROLLER)
 		r = add_dns(s, "localhost");
 	if (r < 0)
-		return tls_error(s, r);
+		return pki_tls_error(s, r);
 	int err = role == PKI_ROLE_CONTROLLER ? add_ips(s, "127.0.0.1,::1") : 0;
 	if (!err)
 		err = add_ips(s, ips);
 	if (err)
 		return err;
 	r = gnutls_x509_crt_sign2(s->crt, s->ca, s->ca_key, GNUTLS_DIG_SHA256, 0);
-	return r < 0 ? tls_error(s, r) : 0;
+	return r < 0 ? pki_tls_error(s, r) : 0;
 }
 
 /* ---- interface ---- */
@@ -385,58 +399,60 @@ static int make_leaf(struct issue *s, const char *name, enum pki_role role, cons
 static int check_args(const char *what, const char *name, int days, char *ret_why)
 {
 	if (!pki_name_ok(name))
-		return explain(ret_why, -EINVAL,
-			       "\"%.63s\" cannot be a %s name: letters, digits, '-', '_', '.', at most 63",
-			       name, what);
+		return pki_explain(
+			ret_why, -EINVAL,
+			"\"%.63s\" cannot be a %s name: letters, digits, '-', '_', '.', at most 63", name,
+			what);
 	if (days < 1 || days > DAYS_MAX)
-		return explain(ret_why, -EINVAL, "%d days: give 1..%d", days, DAYS_MAX);
+		return pki_explain(ret_why, -EINVAL, "%d days: give 1..%d", days, DAYS_MAX);
 	return 0;
 }
 
 int pki_init(const char *dir, const char *cluster, int days, char *ret_why)
 {
-	struct paths p;
+	struct pki_paths p;
 	struct issue s;
 	int err = check_args("cluster", cluster, days, ret_why);
 
 	if (!err)
-		err = make_paths(dir, "ca", &p, ret_why);
+		err = pki_make_paths(dir, "ca", &p, ret_why);
 	if (!err && mkdir(dir, 0755) && errno != EEXIST) {
 		err = -errno;
-		explain(ret_why, err, "%s: %s", dir, strerror(-err));
+		pki_explain(ret_why, err, "%s: %s", dir, strerror(-err));
 	}
 	if (!err)
-		err = files_free(&p, ret_why);
+		err = pki_files_free(&p, ret_why);
 	if (err)
 		return err;
-	issue_init(&s, ret_why);
-	int r = make_ca(&s, cluster, days);
-	err = r < 0 ? tls_error(&s, r) : save(&s, dir, &p, false);
-	issue_done(&s);
+	pki_issue_init(&s, ret_why);
+	int r = pki_make_ca(&s, cluster, days);
+	err = r < 0 ? pki_tls_error(&s, r) : pki_save(&s, dir, &p, false);
+	pki_issue_done(&s);
 	return err;
 }
 
 int pki_issue(const char *dir, const char *name, enum pki_role role, const char *ips, int days, bool force,
 	      char *ret_why)
 {
-	struct paths p;
+	struct pki_paths p;
 	struct issue s;
 	int err = check_args("certificate", name, days, ret_why);
 
 	if (!err && strcmp(name, "ca") == 0)
-		err = explain(ret_why, -EINVAL, "\"ca\" is the name of the CA's own files: choose another");
+		err = pki_explain(ret_why, -EINVAL,
+				  "\"ca\" is the name of the CA's own files: choose another");
 	if (!err)
-		err = make_paths(dir, name, &p, ret_why);
+		err = pki_make_paths(dir, name, &p, ret_why);
 	if (!err && !force)
-		err = files_free(&p, ret_why);
+		err = pki_files_free(&p, ret_why);
 	if (err)
 		return err;
-	issue_init(&s, ret_why);
-	err = load_ca(&s, dir);
+	pki_issue_init(&s, ret_why);
+	err = pki_load_ca(&s, dir);
 	if (!err)
 		err = make_leaf(&s, name, role, ips, days);
 	if (!err)
-		err = save(&s, dir, &p, force);
-	issue_done(&s);
+		err = pki_save(&s, dir, &p, force);
+	pki_issue_done(&s);
 	return err;
 }

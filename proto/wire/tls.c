@@ -33,7 +33,8 @@ struct tls_creds {
 	int refs;
 	gnutls_certificate_credentials_t cred;
 	gnutls_priority_t priority;
-	char name[NAME_LEN];
+	struct pki_leaf leaf;
+	bool blind;
 };
 
 struct tls {
@@ -44,7 +45,7 @@ struct tls {
 	int failed; /* sticky */
 	struct buf in, out;
 	size_t in_at; /* consumed part of in */
-	char peer[NAME_LEN];
+	struct pki_leaf peer;
 	char why[TEXT_LEN];
 };
 
@@ -109,17 +110,19 @@ static void wipe(struct buf *b)
 	buf_done(b);
 }
 
-static int read_certs(const char *path, gnutls_x509_crt_t *ret_list, unsigned *ret_n, char *ret_why)
+static gnutls_datum_t datum(const char *text)
 {
-	auto_buf b = { .max = PEM_MAX };
-	unsigned n = CHAIN_MAX;
-	int err = read_file(path, &b, ret_why);
+	return (gnutls_datum_t){ (unsigned char *)(uintptr_t)text, (unsigned)strlen(text) };
+}
 
-	if (err)
-		return err;
-	gnutls_datum_t d = { (unsigned char *)b.data, (unsigned)b.len };
-	err = gnutls_x509_crt_list_import(ret_list, &n, &d, GNUTLS_X509_FMT_PEM,
-					  GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+static int read_certs(const char *path, const char *text, gnutls_x509_crt_t *ret_list, unsigned *ret_n,
+		      char *ret_why)
+{
+	gnutls_datum_t d = datum(text);
+	unsigned n = CHAIN_MAX;
+	int err = gnutls_x509_crt_list_import(ret_list, &n, &d, GNUTLS_X509_FMT_PEM,
+					      GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+
 	if (err < 0)
 		return explain(ret_why, ERR_CERT, "%s: not a PEM certificate (%s): issue it again", path,
 			       gnutls_strerror(err));
@@ -127,21 +130,16 @@ static int read_certs(const char *path, gnutls_x509_crt_t *ret_list, unsigned *r
 	return 0;
 }
 
-static int read_key(const char *path, gnutls_x509_privkey_t *ret_key, char *ret_why)
+static int read_key(const char *path, const char *text, gnutls_x509_privkey_t *ret_key, char *ret_why)
 {
-	struct buf b = { .max = PEM_MAX };
-	int err = read_file(path, &b, ret_why);
+	gnutls_datum_t d = datum(text);
 
-	if (!err) {
-		gnutls_datum_t d = { (unsigned char *)b.data, (unsigned)b.len };
-		gnutls_x509_privkey_init(ret_key);
-		err = gnutls_x509_privkey_import2(*ret_key, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
-		if (err < 0)
-			err = explain(ret_why, ERR_CERT, "%s: not a PEM private key (%s): issue it again",
-				      path, gnutls_strerror(err));
-	}
-	wipe(&b);
-	return err;
+	gnutls_x509_privkey_init(ret_key);
+	int err = gnutls_x509_privkey_import2(*ret_key, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (err < 0)
+		return explain(ret_why, ERR_CERT, "%s: not a PEM private key (%s): issue it again", path,
+			       gnutls_strerror(err));
+	return 0;
 }
 
 static void pem_done(struct pem *p)
@@ -169,13 +167,15 @@ static int check_dates(const char *path, gnutls_x509_crt_t crt, const char *next
 	time_t now = (time_t)(wall_now_ms() / 1000);
 	time_t from = gnutls_x509_crt_get_activation_time(crt);
 	time_t to = gnutls_x509_crt_get_expiration_time(crt);
-	char date[DATE_LEN];
+	char date[DATE_LEN], today[DATE_LEN];
 
 	if (now >= to)
-		return explain(ret_why, ERR_CERT, "%s: expired on %s: %s", path, date_str(to, date), next);
+		return explain(ret_why, ERR_CERT_TIME, "%s: expired on %s: %s (this machine's clock says %s)",
+			       path, date_str(to, date), next, date_str(now, today));
 	if (now < from)
-		return explain(ret_why, ERR_CERT, "%s: not valid before %s: check this machine's clock", path,
-			       date_str(from, date));
+		return explain(ret_why, ERR_CERT_TIME,
+			       "%s: not valid before %s: check this machine's clock, it says %s", path,
+			       date_str(from, date), date_str(now, today));
 	return 0;
 }
 
@@ -205,56 +205,102 @@ static int check_signed(struct tls_creds *c, struct pem *p, const char *ca, cons
 	return 0;
 }
 
-static int read_pem(const char *ca, const char *cert, const char *key, struct pem *p, char *name,
-		    char *ret_why)
+/* Where each text comes from. */
+struct origin {
+	const char *ca, *cert, *key;
+};
+
+/* The leaf's dates are checked last: ERR_CERT_TIME then means that nothing else is wrong. */
+static int read_pem(const struct tls_pem *text, const struct origin *o, struct pem *p,
+		    struct pki_leaf *ret_leaf, char *ret_why)
 {
-	char next[128];
-	int err = read_certs(ca, p->ca, &p->n_ca, ret_why);
+	char next[160];
+	int err = read_certs(o->ca, text->ca, p->ca, &p->n_ca, ret_why);
 
 	if (!err)
-		err = read_certs(cert, p->cert, &p->n_cert, ret_why);
+		err = read_certs(o->cert, text->cert, p->cert, &p->n_cert, ret_why);
 	if (!err)
-		err = read_key(key, &p->key, ret_why);
-	if (err)
-		return err;
-	cert_name(p->cert[0], name);
-	if (!name[0])
-		return explain(ret_why, ERR_CERT, "%s: has no name: issue it with sluicectl pki issue", cert);
-	err = check_dates(ca, p->ca[0], "make a new CA with sluicectl pki init", ret_why);
-	snprintf(next, sizeof(next), "issue a new one with sluicectl pki issue %s", name);
+		err = read_key(o->key, text->key, &p->key, ret_why);
 	if (!err)
-		err = check_dates(cert, p->cert[0], next, ret_why);
-	return err ? err : check_key(p, cert, key, ret_why);
+		err = pki_leaf_read(text->cert, ret_leaf, ret_why);
+	if (!err && !ret_leaf->name[0])
+		err = explain(ret_why, ERR_CERT, "%s: has no name: issue it with sluicectl pki issue",
+			      o->cert);
+	if (!err)
+		err = check_key(p, o->cert, o->key, ret_why);
+	if (!err)
+		err = check_dates(o->ca, p->ca[0], "make a new CA with sluicectl pki rotate-ca", ret_why);
+	snprintf(next, sizeof(next),
+		 "enrol again with sluicectl node token %s, or issue a new one with sluicectl pki issue %s",
+		 ret_leaf->name, ret_leaf->name);
+	return err ? err : check_dates(o->cert, p->cert[0], next, ret_why);
 }
 
 static int verify_in_handshake(gnutls_session_t session);
 
-int tls_creds_load(const char *ca, const char *cert, const char *key, struct tls_creds **ret_creds,
-		   char *ret_why)
+static struct tls_creds *creds_new(void)
 {
 	struct tls_creds *c = xcalloc(1, sizeof(*c));
-	struct pem p = { 0 };
-	int r, err = read_pem(ca, cert, key, &p, c->name, ret_why);
 
 	c->refs = 1;
-	if (err)
-		goto out;
-	if ((r = gnutls_certificate_allocate_credentials(&c->cred)) < 0 ||
-	    (r = gnutls_priority_init(&c->priority, PRIORITY, NULL)) < 0 ||
-	    (r = gnutls_certificate_set_x509_trust(c->cred, p.ca, (int)p.n_ca)) < 0 ||
-	    (r = gnutls_certificate_set_x509_key(c->cred, p.cert, (int)p.n_cert, p.key)) < 0) {
-		err = explain(ret_why, ERR_TLS, "%s: %s", cert, gnutls_strerror(r));
-		goto out;
-	}
+	/* these fail for want of memory only */
+	if (gnutls_certificate_allocate_credentials(&c->cred) < 0 ||
+	    gnutls_priority_init(&c->priority, PRIORITY, NULL) < 0)
+		abort();
 	gnutls_certificate_set_verify_function(c->cred, verify_in_handshake);
-	err = check_signed(c, &p, ca, cert, ret_why);
-out:
+	return c;
+}
+
+static int make(const struct tls_pem *text, const struct origin *o, struct tls_creds **ret_creds,
+		char *ret_why)
+{
+	struct tls_creds *c = creds_new();
+	struct pem p = { 0 };
+	int r, err = read_pem(text, o, &p, &c->leaf, ret_why);
+
+	if (!err && ((r = gnutls_certificate_set_x509_trust(c->cred, p.ca, (int)p.n_ca)) < 0 ||
+		     (r = gnutls_certificate_set_x509_key(c->cred, p.cert, (int)p.n_cert, p.key)) < 0))
+		err = explain(ret_why, ERR_TLS, "%s: %s", o->cert, gnutls_strerror(r));
+	if (!err)
+		err = check_signed(c, &p, o->ca, o->cert, ret_why);
 	pem_done(&p);
 	if (err)
 		tls_creds_unref(c);
 	else
 		*ret_creds = c;
 	return err;
+}
+
+int tls_creds_make(const struct tls_pem *pem, const char *where, struct tls_creds **ret_creds, char *ret_why)
+{
+	return make(pem, &(struct origin){ where, where, where }, ret_creds, ret_why);
+}
+
+int tls_creds_load(const char *ca, const char *cert, const char *key, struct tls_creds **ret_creds,
+		   char *ret_why)
+{
+	struct buf texts[] = { { .max = PEM_MAX }, { .max = PEM_MAX }, { .max = PEM_MAX } };
+	const char *const paths[] = { ca, cert, key };
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && !err; i++) {
+		buf_adds(&texts[i], "");
+		err = read_file(paths[i], &texts[i], ret_why);
+	}
+	if (!err)
+		err = make(&(struct tls_pem){ texts[0].data, texts[1].data, texts[2].data },
+			   &(struct origin){ ca, cert, key }, ret_creds, ret_why);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		wipe(&texts[i]);
+	return err;
+}
+
+struct tls_creds *tls_creds_blind(void)
+{
+	struct tls_creds *c = creds_new();
+
+	c->blind = true;
+	return c;
 }
 
 struct tls_creds *tls_creds_ref(struct tls_creds *c)
@@ -276,7 +322,12 @@ void tls_creds_unref(struct tls_creds *c)
 
 const char *tls_creds_name(const struct tls_creds *c)
 {
-	return c->name;
+	return c->leaf.name;
+}
+
+const struct pki_leaf *tls_creds_leaf(const struct tls_creds *c)
+{
+	return &c->leaf;
 }
 
 /* ---- transport ---- */
@@ -369,7 +420,7 @@ static int fail_alert(struct tls *t)
 			return fail(t, ERR_CERT,
 				    "the %s refused our certificate (%s): issue a new one with sluicectl pki "
 				    "issue %s",
-				    role_str(t->expect_role), cert_alerts[i].words, t->creds->name);
+				    role_str(t->expect_role), cert_alerts[i].words, t->creds->leaf.name);
 	return fail(t, ERR_TLS, "the %s ended TLS: %s", role_str(t->expect_role),
 		    name ? name : "unknown alert");
 }
@@ -482,7 +533,7 @@ static int verify_cert(struct tls *t, gnutls_x509_crt_t crt)
 		return fail_cert(t, GNUTLS_A_ACCESS_DENIED,
 				 "certificate of %s was not issued for a %s: issue it with that role", name,
 				 role_str(t->expect_role));
-	memcpy(t->peer, name, sizeof(t->peer));
+	pki_leaf_of(crt, &t->peer);
 	return 0;
 }
 
@@ -509,7 +560,7 @@ static int verify_in_handshake(gnutls_session_t session)
 {
 	struct tls *t = gnutls_session_get_ptr(session);
 
-	if (t->server)
+	if (t->server || t->creds->blind)
 		return 0;
 	return verify_peer(t) ? GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR : 0;
 }
@@ -587,7 +638,24 @@ int tls_handshake(struct tls *t)
 
 const char *tls_peer(const struct tls *t)
 {
-	return t->open ? t->peer : "";
+	return t->open ? t->peer.name : "";
+}
+
+const struct pki_leaf *tls_peer_leaf(const struct tls *t)
+{
+	return &t->peer;
+}
+
+int tls_trust(struct tls *t, const char *ca)
+{
+	gnutls_datum_t d = datum(ca);
+
+	if (!t->open || t->failed)
+		return t->failed ? t->failed : explain(t->why, ERR_TLS, "the handshake is not complete");
+	if (gnutls_certificate_set_x509_trust_mem(t->creds->cred, &d, GNUTLS_X509_FMT_PEM) < 1)
+		return fail(t, ERR_CERT, "what the %s gave us is not a CA certificate",
+			    role_str(t->expect_role));
+	return verify_peer(t);
 }
 
 /* One record or less. Positive: bytes got; 0: closed; else a GnuTLS error. */

@@ -1,7 +1,7 @@
 # the controller's document, store, events and API
 api_rig := $(wildcard controller/api/*.c) controller/cluster.c controller/cluster_schema.c controller/model.c \
            controller/meter.c controller/events.c controller/store.c controller/store_memory.c \
-           controller/steer/policy.c proto/wire/pki.c proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
+           controller/steer/policy.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
            tests/unit/api_rig.c $(base)
 
 unit += cluster store events auth http api sse
@@ -10,7 +10,7 @@ cluster_src := controller/cluster.c controller/cluster_schema.c controller/steer
 store_src   := controller/store.c controller/store_sqlite.c controller/store_memory.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c $(base)
 auth_src    := controller/api/auth.c $(base)
-http_src    := controller/api/http.c controller/api/problem.c controller/api/view.c proto/wire/pki.c proto/wire/tls.c \
+http_src    := controller/api/http.c controller/api/problem.c controller/api/view.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
 sse_src     := $(api_rig)

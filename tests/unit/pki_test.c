@@ -17,6 +17,7 @@
 
 #include "proto/base/err.h"
 #include "proto/wire/msg.h"
+#include "proto/wire/tls.h"
 #include "tests/unit/certs.h"
 
 #define DAY_S 86400
@@ -101,7 +102,7 @@ static void test_ca(void **state)
 	assert_dn(crt, GNUTLS_OID_X520_ORGANIZATION_NAME, "lab");
 	assert_int_equal(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &pathlen), 1);
 	assert_true(critical && ca);
-	assert_int_equal(pathlen, 0);
+	assert_int_equal(pathlen, 1);
 	assert_int_equal(gnutls_x509_crt_get_key_usage(crt, &usage, &critical), 0);
 	assert_int_equal(usage, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
 	assert_int_equal(gnutls_x509_crt_check_issuer(crt, crt), 1);
@@ -340,6 +341,135 @@ static void test_bad_ca(void **state)
 	certs_rm(other);
 }
 
+/* ---- requests and their signing ---- */
+
+static struct pki_signer *signer_new(void)
+{
+	auto_free char *cert = xasprintf("%s/enrol.pem", dir), *key = xasprintf("%s/enrol.key", dir);
+	struct pki_signer *s = NULL;
+
+	if (pki_enrolment(dir, 400, true, why) || pki_signer_load(cert, key, &s, why))
+		fail_msg("%s", why);
+	return s;
+}
+
+static char *read_text(const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+	gnutls_datum_t d;
+
+	assert_int_equal(gnutls_load_file(path, &d), 0);
+	char *text = xasprintf("%.*s", (int)d.size, (const char *)d.data);
+	gnutls_free(d.data);
+	return text;
+}
+
+static void test_sign(void **state)
+{
+	struct pki_signer *s = signer_new();
+	auto_free char *csr = NULL, *key = NULL, *chain = NULL, *ca = read_text("ca.pem");
+	struct tls_creds *creds = NULL;
+	struct pki_leaf leaf, again;
+
+	(void)state;
+	assert_int_equal(pki_request("whatever", &csr, &key, why), 0);
+	assert_int_equal(pki_sign(s, csr, "fra7", 90 * 86400, &chain, &leaf, why), 0);
+	assert_string_equal(leaf.name, "fra7"); /* ours, not the request's */
+	assert_int_equal(strlen(leaf.serial), 32);
+	assert_in_range(leaf.to_s, time(NULL) + 90 * 86400 - 5, time(NULL) + 90 * 86400 + 5);
+	assert_in_range(pki_issued_s(&leaf), time(NULL) - 5, time(NULL) + 5);
+	assert_int_equal(pki_leaf_read(chain, &again, why), 0);
+	assert_memory_equal(&leaf, &again, sizeof(leaf));
+	if (tls_creds_make(&(struct tls_pem){ ca, chain, key }, "it", &creds, why))
+		fail_msg("%s", why);
+	assert_string_equal(tls_creds_leaf(creds)->serial, leaf.serial);
+	tls_creds_unref(creds);
+	pki_signer_free(s);
+}
+
+/* A life shorter than the backdating is not all past when it starts. */
+static void test_sign_for_a_minute(void **state)
+{
+	struct pki_signer *s = signer_new();
+	auto_free char *csr = NULL, *key = NULL, *chain = NULL;
+	struct pki_leaf leaf;
+
+	(void)state;
+	assert_int_equal(pki_request("a", &csr, &key, why), 0);
+	assert_int_equal(pki_sign(s, csr, "a", 60, &chain, &leaf, why), 0);
+	assert_in_range(pki_issued_s(&leaf), time(NULL) - 2, time(NULL) + 2);
+	assert_in_range(leaf.to_s - pki_issued_s(&leaf), 59, 61);
+	pki_signer_free(s);
+}
+
+static void test_sign_refuses(void **state)
+{
+	struct pki_signer *s = signer_new();
+	auto_free char *csr = NULL, *key = NULL, *chain = NULL;
+	struct pki_leaf leaf;
+
+	(void)state;
+	assert_int_equal(pki_request("a", &csr, &key, why), 0);
+	assert_int_equal(pki_sign(s, "", "a", 60, &chain, &leaf, why), ERR_MALFORMED);
+	assert_int_equal(pki_sign(s, key, "a", 60, &chain, &leaf, why), ERR_MALFORMED);
+	assert_int_equal(pki_sign(s, csr, "a/b", 60, &chain, &leaf, why), -EINVAL);
+	/* one character of its signature */
+	char *end = strstr(csr, "-----END");
+	end[-10] = end[-10] == 'A' ? 'B' : 'A';
+	assert_int_equal(pki_sign(s, csr, "a", 60, &chain, &leaf, why), ERR_MALFORMED);
+	assert_null(chain);
+	pki_signer_free(s);
+}
+
+static void test_signer_refuses(void **state)
+{
+	auto_free char *cert = xasprintf("%s/enrol.pem", dir), *key = xasprintf("%s/ca.key", dir);
+	struct pki_signer *s = NULL;
+
+	(void)state;
+	pki_signer_free(signer_new());
+	assert_int_equal(pki_signer_load(cert, key, &s, why), ERR_CERT);
+	assert_non_null(strstr(why, "does not match"));
+	assert_int_equal(pki_signer_load("/nonexistent", key, &s, why), -ENOENT);
+	assert_non_null(strstr(why, "pki enrolment"));
+	assert_int_equal(pki_enrolment(dir, 9, false, why), -EEXIST);
+}
+
+static void test_rotation(void **state)
+{
+	char ids[PKI_BUNDLE_MAX][PKI_ID_LEN], old_id[PKI_ID_LEN];
+	auto_free char *before = read_text("ca.pem");
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(pki_issue(dir, "early", PKI_ROLE_NODE, NULL, 9, true, why), 0);
+	auto_free char *early = read_text("early.pem");
+	assert_int_equal(pki_bundle_ids(before, ids, &n, why), 0);
+	assert_int_equal(n, 1);
+	memcpy(old_id, ids[0], sizeof(old_id));
+	assert_int_equal(pki_rotate_finish(dir, why), -ENOENT);
+	assert_int_equal(pki_rotate(dir, 3650, why), 0);
+	assert_int_equal(pki_rotate(dir, 3650, why), -EALREADY);
+	auto_free char *both = read_text("ca.pem");
+	assert_int_equal(pki_bundle_ids(both, ids, &n, why), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(ids[1], old_id);
+	assert_mode("ca-old.key", 0600);
+	assert_int_equal(pki_chain_root(early, both), 1);
+	assert_int_equal(pki_issue(dir, "late", PKI_ROLE_NODE, NULL, 9, true, why), 0);
+	auto_free char *late = read_text("late.pem");
+	assert_int_equal(pki_chain_root(late, both), 0);
+	assert_int_equal(pki_chain_root(late, before), -ENOENT);
+	assert_int_equal(pki_rotate_finish(dir, why), 0);
+	auto_free char *after = read_text("ca.pem");
+	assert_int_equal(pki_bundle_ids(after, ids, &n, why), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(pki_chain_root(early, after), -ENOENT);
+	assert_int_equal(pki_chain_root(late, after), 0);
+	assert_int_equal(pki_bundle_ids(late, ids, &n, why), ERR_CERT);
+	assert_int_equal(pki_bundle_ids("x", ids, &n, why), ERR_CERT);
+}
+
 static int suite_init(void **state)
 {
 	(void)state;
@@ -368,6 +498,11 @@ int main(void)
 		cmocka_unit_test(test_refused_arguments),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_bad_ca),
+		cmocka_unit_test(test_sign),
+		cmocka_unit_test(test_sign_for_a_minute),
+		cmocka_unit_test(test_sign_refuses),
+		cmocka_unit_test(test_signer_refuses),
+		cmocka_unit_test(test_rotation),
 	};
 
 	return cmocka_run_group_tests(tests, suite_init, suite_done);

@@ -580,6 +580,72 @@ static void test_garbage_handshakes(void **state)
 	pair_done(&p);
 }
 
+/* ---- a client that trusts nobody yet ---- */
+
+static char *read_text(const char *dir, const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+	gnutls_datum_t d;
+
+	assert_int_equal(gnutls_load_file(path, &d), 0);
+	char *text = xasprintf("%.*s", (int)d.size, (const char *)d.data);
+	gnutls_free(d.data);
+	return text;
+}
+
+static void blind_pair(struct pair *p, struct tls_creds *server)
+{
+	struct tls_creds *blind = tls_creds_blind();
+
+	*p = (struct pair){ tls_new(blind, false, PKI_ROLE_CONTROLLER), tls_new(server, true, PKI_ROLE_NODE),
+			    0, 0 };
+	tls_creds_unref(blind);
+	shake(p, 100000);
+	assert_int_equal(p->c_end, 1);
+	assert_string_equal(tls_peer(p->c), "");
+}
+
+static void test_blind_then_trust(void **state)
+{
+	auto_free char *ours = read_text(shared.dir, "ca.pem"), *other = read_text(shared.other, "ca.pem");
+	struct pair p;
+
+	(void)state;
+	blind_pair(&p, shared.controller);
+	assert_int_equal(tls_trust(p.c, ours), 0);
+	assert_string_equal(tls_peer(p.c), "ctl");
+	pair_done(&p);
+	blind_pair(&p, shared.controller);
+	assert_int_equal(tls_trust(p.c, other), ERR_CERT);
+	assert_says(tls_why(p.c), "not signed by our CA");
+	pair_done(&p);
+	blind_pair(&p, shared.controller);
+	assert_int_equal(tls_trust(p.c, "nonsense"), ERR_CERT);
+	pair_done(&p);
+	blind_pair(&p, shared.node); /* a node plays the controller */
+	assert_int_equal(tls_trust(p.c, ours), ERR_CERT);
+	assert_says(tls_why(p.c), "was not issued for a controller");
+	pair_done(&p);
+}
+
+/* Whoever steals the enrolment CA's key can make nodes, and no controller however it is written. */
+static void test_enrolment_makes_nodes_only(void **state)
+{
+	auto_free char *cmd = xasprintf("cat %s/enrol.pem >> %s/evil.pem", shared.dir, shared.dir);
+	char why[TEXT_LEN] = "";
+
+	(void)state;
+	assert_int_equal(pki_enrolment(shared.dir, 30, true, why), 0);
+	certs_odd(
+		shared.dir, "evil",
+		&(struct odd){
+			.cn = "ctl", .ou = "controller", .from_days = -1, .to_days = 9, .signer = "enrol" });
+	assert_int_equal(system(cmd), 0);
+	struct tls_creds *evil = certs_load(shared.dir, "evil");
+	expect_client_refuses(evil, "is not for TLS servers", "refused our certificate");
+	tls_creds_unref(evil);
+}
+
 /* ---- loading ---- */
 
 static void expect_load(const char *ca, const char *cert, const char *key, int err, const char *says)
@@ -625,10 +691,11 @@ static void test_load_errors(void **state)
 	expect_load("ca.pem", "big", "fra1.key", ERR_LIMIT, "larger than");
 	certs_odd(shared.dir, "odd",
 		  &(struct odd){ .cn = "old", .ou = "node", .from_days = -9, .to_days = -2 });
-	expect_load("ca.pem", "odd.pem", "odd.key", ERR_CERT, "issue a new one with sluicectl pki issue old");
+	expect_load("ca.pem", "odd.pem", "odd.key", ERR_CERT_TIME,
+		    "issue a new one with sluicectl pki issue old");
 	certs_odd(shared.dir, "odd",
 		  &(struct odd){ .cn = "new", .ou = "node", .from_days = 2, .to_days = 9 });
-	expect_load("ca.pem", "odd.pem", "odd.key", ERR_CERT, "check this machine's clock");
+	expect_load("ca.pem", "odd.pem", "odd.key", ERR_CERT_TIME, "check this machine's clock");
 }
 
 static int suite_init(void **state)
@@ -671,6 +738,8 @@ int main(void)
 		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_foreign_certificates),
 		cmocka_unit_test(test_garbage_handshakes),
+		cmocka_unit_test(test_blind_then_trust),
+		cmocka_unit_test(test_enrolment_makes_nodes_only),
 		cmocka_unit_test(test_load_errors),
 	};
 

@@ -1,6 +1,6 @@
 # proto/base and proto/wire
 wire_base := proto/base/addr.c proto/base/err.c proto/base/log.c proto/base/mem.c proto/base/mono.c
-wire_pki  := proto/wire/tls.c proto/wire/pki.c tests/unit/certs.c $(wire_base)
+wire_pki  := proto/wire/tls.c $(wildcard proto/wire/pki*.c) tests/unit/certs.c $(wire_base)
 
 unit += base frame msg tls pki link
 base_src  := $(wire_base)
