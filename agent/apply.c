@@ -74,6 +74,7 @@ static void forget(struct apply *a)
 	a->have_config = false;
 	apply_commit_reset(a);
 	apply_verify_reset(a);
+	apply_remade_reset(a);
 	for (size_t i = 0; i < a->n; i++) {
 		struct entry *e = &a->entries[i];
 		e->neighbours = 0;
@@ -120,6 +121,14 @@ static uint64_t next_delay(const struct apply *a)
 	return ms;
 }
 
+void apply_wait(struct apply *a)
+{
+	if (a->n_remade)
+		apply_wait_for_remade(a);
+	else
+		uv_timer_start(&a->timer, on_timer, until(a, a->poll_at_ms), 0);
+}
+
 /* -- the pass -- */
 
 void apply_finish(struct apply *a)
@@ -137,7 +146,8 @@ void apply_finish(struct apply *a)
 	a->phase = PHASE_IDLE;
 	a->changed = false;
 	a->commits = 0;
-	uv_timer_start(&a->timer, on_timer, next_delay(a), 0);
+	a->poll_at_ms = apply_now_ms(a) + next_delay(a);
+	apply_wait(a);
 	apply_report_build(a);
 	bool news = apply_report_news(a);
 	if ((changed || news) && a->ops.applied)
@@ -155,7 +165,8 @@ static size_t list_wants(const struct apply *a, struct route_want *wants, bool *
 		const struct entry *e = &a->entries[i];
 		if (!e->wanted)
 			continue;
-		held[n] = e->unfit[0] || (e->fails && e->retry_at_ms > apply_now_ms(a));
+		held[n] = e->unfit[0] || (e->fails && e->retry_at_ms > apply_now_ms(a)) ||
+			  apply_is_remade(a, e);
 		wants[n++] = e->want;
 	}
 	return n;
@@ -291,12 +302,13 @@ static uint64_t hash_text(const char *s, size_t len)
 }
 
 /* False: not a configuration. The text itself, with its passwords, is not kept. */
-static bool take_config(struct apply *a, const char *text, size_t len)
+static bool take_config(struct apply *a, const char *text, size_t len, bool *ret_fresh)
 {
 	uint64_t hash = hash_text(text, len);
 	struct frr_config c;
 
 	a->config_at_ms = apply_now_ms(a);
+	*ret_fresh = false;
 	if (a->have_config && hash == a->config_hash)
 		return true;
 	if (parse_config(text, &c))
@@ -306,21 +318,28 @@ static bool take_config(struct apply *a, const char *text, size_t len)
 	a->config_hash = hash;
 	a->have_config = true;
 	a->view_stale = true;
+	*ret_fresh = true;
 	return true;
+}
+
+static void ask_peers(struct apply *a)
+{
+	a->phase = PHASE_PEERS;
+	vty_send(a->vty, ask.peers, on_peers, a);
 }
 
 static void on_config(int err, int status, const char *text, size_t len, void *arg)
 {
 	struct apply *a = arg;
+	bool fresh;
 
 	if (err || a->closed)
 		return;
-	if (status != VTY_OK || !take_config(a, text, len)) {
+	if (status != VTY_OK || !take_config(a, text, len, &fresh)) {
 		not_bgpd(a);
 		return;
 	}
-	a->phase = PHASE_PEERS;
-	vty_send(a->vty, ask.peers, on_peers, a);
+	apply_remade_ask(a, fresh, ask_peers);
 }
 
 void apply_poll(struct apply *a)

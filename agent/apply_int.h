@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What apply.c (connection, polling, wants), apply_commit.c (typing the difference), apply_verify.c (reading
- * back) and apply_report.c (saying it) share. Nobody else includes this. */
+ * What apply.c (connection, polling, wants), apply_remade.c (maps not to be touched yet), apply_commit.c
+ * (typing the difference), apply_verify.c (reading back) and apply_report.c (saying it) share. Nobody else
+ * includes this. */
 #ifndef AGENT_APPLY_INT_H
 #define AGENT_APPLY_INT_H
 #include "agent/apply.h"
@@ -55,6 +56,14 @@ struct apply {
 	struct frr_config config;
 	struct frr_summary summary;
 	uint64_t poll_cost_us[2], poll_started_us; /* the last two polls */
+	uint64_t poll_at_ms;			   /* the next one, in PHASE_IDLE */
+
+	/* maps made again: [0, n_remade) wait for bgpd; while asking, [suspect_at, n_suspects) are to be
+	 * asked */
+	char (*remade)[MAP_NAME_LEN];
+	size_t n_remade, n_suspects, suspect_at;
+	uint64_t remade_at_ms; /* since when some wait; 0: none does */
+	void (*remade_then)(struct apply *a);
 
 	/* commit */
 	struct diff diff;
@@ -92,6 +101,14 @@ size_t apply_established(const struct apply *a, enum afi afi);
 void apply_poll(struct apply *a);
 void apply_decide(struct apply *a);
 void apply_finish(struct apply *a);
+void apply_wait(struct apply *a); /* for the next poll */
+/* apply_remade.c */
+void apply_remade_reset(struct apply *a);
+/* Asks bgpd about the maps that may have been made again (fresh: by the configuration; else those that wait
+ * already), then calls then. */
+void apply_remade_ask(struct apply *a, bool fresh, void (*then)(struct apply *a));
+bool apply_is_remade(const struct apply *a, const struct entry *e);
+void apply_wait_for_remade(struct apply *a);
 /* apply_commit.c */
 void apply_commit(struct apply *a); /* types a->diff, then polls */
 void apply_commit_reset(struct apply *a);

@@ -46,6 +46,10 @@ static void say_error(const struct apply *a, const struct entry *e, bool matches
 		snprintf(buf, TEXT_LEN, "%s", e->refused);
 	else if (!matches && a->lock[0])
 		snprintf(buf, TEXT_LEN, "%s", a->lock);
+	else if (!matches && apply_is_remade(a, e))
+		snprintf(buf, TEXT_LEN,
+			 "its route-map was deleted and made again by hand: left alone until bgpd has looked "
+			 "at it (`bgp route-map delay-timer`)");
 	else if (!matches)
 		snprintf(buf, TEXT_LEN, "not in bgpd's configuration yet");
 	else if (e->want.announced && !e->neighbours)

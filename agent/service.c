@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Owns one service: its checks, the hold-down, the operator's veto and the words for why. The transitions are
  * the table below, every pair of state and event decided; change() alone moves the state and tells the owner,
- * who logs it. Timers: one, the hold-down, running in HELD only (and once at start, for a service without
- * checks). Thread: the loop's. */
+ * who logs it. Timers: one, the hold-down, running in HELD only, anew after a bad result (and once at start,
+ * for a service without checks). Thread: the loop's. */
 #include "agent/service.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define DOUBLINGS_MAX 3
@@ -120,20 +121,51 @@ static void explain(const struct service *s, char *ret_reason)
 
 static void on_hold(uv_timer_t *timer);
 
+static void look_closely(struct service *s, bool on)
+{
+	for (unsigned i = 0; i < s->cfg->checks_count; i++)
+		check_closely(s->checks[i], on);
+}
+
+static void hold_for(struct service *s, uint32_t ms)
+{
+	uv_update_time(s->hold.loop);
+	uv_timer_start(&s->hold, on_hold, ms, 0);
+}
+
+static void fell(struct service *s, enum service_status from, mono_t now)
+{
+	bool soon = mono_diff_ms(s->last_rise, now) <= (int64_t)s->cfg->hold_down_ms * WINDOW_HOLDS;
+
+	if (from != SERVICE_UNKNOWN && s->falls < UINT_MAX)
+		s->falls = soon || from == SERVICE_HELD ? s->falls + 1 : 1;
+}
+
 static void enter(struct service *s, enum service_status from, mono_t now)
 {
-	bool flap = mono_diff_ms(s->last_rise, now) <= (int64_t)s->cfg->hold_down_ms * WINDOW_HOLDS;
-
 	uv_timer_stop(&s->hold);
+	look_closely(s, s->status == SERVICE_HELD);
 	if (s->status == SERVICE_UP)
 		s->last_rise = now;
-	if (s->status == SERVICE_DOWN && from == SERVICE_UP)
-		s->falls = flap ? s->falls + 1 : 1;
+	if (s->status == SERVICE_DOWN)
+		fell(s, from, now);
 	if (s->status == SERVICE_HELD) {
 		s->hold_ms = service_hold_ms(s->cfg->hold_down_ms, s->falls);
-		uv_update_time(s->hold.loop);
-		uv_timer_start(&s->hold, on_hold, s->hold_ms, 0);
+		hold_for(s, s->hold_ms);
 	}
+}
+
+/* How much of the hold-down is left since the last bad result of a check that counts as up. */
+static uint32_t hold_left_ms(const struct service *s)
+{
+	int64_t left = 0;
+
+	for (unsigned i = 0; i < s->cfg->checks_count; i++) {
+		int64_t age = check_failed_age_ms(s->checks[i]);
+		if (check_status(s->checks[i]) == CHECK_UP && age >= 0 && (int64_t)s->hold_ms - age > left)
+			left = (int64_t)s->hold_ms - age;
+	}
+	return (uint32_t)left;
 }
 
 /* last in every caller: the callback may free the service */
@@ -187,10 +219,12 @@ static void on_hold(uv_timer_t *timer)
 {
 	struct service *s = timer->data;
 
-	if (s->status == SERVICE_HELD)
-		change(s, EV_HOLD_OVER);
-	else
+	if (s->status != SERVICE_HELD)
 		judge(s);
+	else if (hold_left_ms(s))
+		hold_for(s, hold_left_ms(s));
+	else
+		change(s, EV_HOLD_OVER);
 }
 
 /* not from inside the caller: it does not expect to be told yet */

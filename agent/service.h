@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A service: its checks joined by all, any or a quorum, plus the hold-down before it counts as up again.
  * States: UNKNOWN -> UP | DOWN; UP -> DOWN at once when the join fails; DOWN -> HELD when it holds again;
- * HELD -> UP after hold_down_ms, doubled (at most to 8 times its length) for each fall within ten hold-downs
- * of the last rise; HELD -> DOWN. The first decision after start takes no hold-down: a restarted agent must
- * not withdraw. Disabled by the operator it counts as DOWN whatever the checks say; they go on, so enabling
- * it needs no wait. */
+ * HELD -> UP after hold_down_ms without one bad result, doubled (at most to 8 times its length) for each fall
+ * while HELD or within ten hold-downs of the last rise; HELD -> DOWN. While HELD the checks look at their
+ * fast interval: what flaps as fast as they look must not pass by chance. The first decision after start
+ * takes no hold-down: a restarted agent must not withdraw. Disabled by the operator it counts as DOWN
+ * whatever the checks say; they go on, so enabling it needs no wait. */
 #ifndef AGENT_SERVICE_H
 #define AGENT_SERVICE_H
 #include "agent/announce.h"

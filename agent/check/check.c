@@ -31,11 +31,12 @@ struct check {
 	void *arg;
 	void *probe, *watch;
 	const char *phase;
-	uint64_t started_ms, result_ms; /* of the last attempt, of the last result (0: none) */
+	uint64_t started_ms;	       /* of the last attempt */
+	uint64_t result_ms, failed_ms; /* of the last result, the last bad one (0: none) */
 	uint32_t random, weight;
 	int run;
 	enum check_status status;
-	bool probing, closing, reweighed;
+	bool probing, closing, reweighed, closely;
 	char reason[TEXT_LEN];
 };
 
@@ -174,7 +175,7 @@ static void on_timer(uv_timer_t *timer);
 
 static void wait_for_next(struct check *c)
 {
-	uint32_t base = agrees(c) ? c->cfg.interval_ms : c->cfg.fast_interval_ms;
+	uint32_t base = agrees(c) && !c->closely ? c->cfg.interval_ms : c->cfg.fast_interval_ms;
 	uint64_t wait = check_jitter(base, next_random(c));
 	uint64_t spent = uv_now(c->loop) - c->started_ms;
 
@@ -188,12 +189,14 @@ void check_done(struct check *c, bool ok, const char *reason)
 
 	c->probing = false;
 	c->probe = NULL;
+	uv_update_time(c->loop);
 	c->result_ms = uv_now(c->loop) + 1; /* never 0 */
+	if (!ok)
+		c->failed_ms = c->result_ms;
 	c->status = check_step(c->status, &c->run, ok, c->cfg.rise, c->cfg.fall);
 	/* the reason explains the status, so one stray result does not replace it */
 	if (c->status == CHECK_UNKNOWN || agrees(c))
 		snprintf(c->reason, sizeof(c->reason), "%s", reason);
-	uv_update_time(c->loop);
 	wait_for_next(c);
 	/* last: the callback may free the check */
 	bool tell = c->status != before || c->reweighed;
@@ -307,9 +310,27 @@ uint32_t check_weight(const struct check *c)
 	return c->weight;
 }
 
+static int64_t age_ms(const struct check *c, uint64_t at_ms)
+{
+	return at_ms ? (int64_t)(uv_now(c->loop) + 1 - at_ms) : -1;
+}
+
 int64_t check_age_ms(const struct check *c)
 {
-	return c->result_ms ? (int64_t)(uv_now(c->loop) + 1 - c->result_ms) : -1;
+	return age_ms(c, c->result_ms);
+}
+
+int64_t check_failed_age_ms(const struct check *c)
+{
+	return age_ms(c, c->failed_ms);
+}
+
+void check_closely(struct check *c, bool on)
+{
+	c->closely = on;
+	/* the wait that runs may be a long one; once, so that asking again does not starve it */
+	if (on && !c->probing && uv_timer_get_due_in(&c->timer) > c->cfg.fast_interval_ms)
+		uv_timer_start(&c->timer, on_timer, c->cfg.fast_interval_ms, 0);
 }
 
 enum check_status check_status(const struct check *c)

@@ -65,6 +65,10 @@ const char *check_reason(const struct check *c);
 uint32_t check_weight(const struct check *c);
 /* How long ago the last result came, in ms; -1: none yet. */
 int64_t check_age_ms(const struct check *c);
+/* The same of the last bad result. */
+int64_t check_failed_age_ms(const struct check *c);
+/* On: it looks at fast_interval_ms whatever its state. */
+void check_closely(struct check *c, bool on);
 /* freed by the loop after its handles closed */
 void check_free(struct check *c);
 #endif

@@ -158,6 +158,15 @@ void command_show_path(const struct prefix *p, char *buf)
 		 prefix_str(p, text));
 }
 
+bool command_show_map(const char *map, char *buf)
+{
+	for (const char *s = map; *s; s++)
+		if (*s <= ' ' || *s > '~' || *s == '?')
+			return false;
+	snprintf(buf, COMMAND_LEN, "show route-map %s json", map);
+	return *map;
+}
+
 bool command_show_advertised(enum afi afi, const char *neighbour, char *buf)
 {
 	size_t ok = strspn(neighbour, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-@");

@@ -31,4 +31,6 @@ enum verdict command_verdict(const struct step *s, int status, const char *text)
 void command_show_path(const struct prefix *p, char *buf);
 /* false when the name is nothing `neighbors X` could take. */
 bool command_show_advertised(enum afi afi, const char *neighbour, char *buf);
+/* false when the name is no route-map's that can be asked for. */
+bool command_show_map(const char *map, char *buf);
 #endif

@@ -43,6 +43,19 @@ static bool map_says(const struct frr_map *m, const struct route_attrs *a)
 	return m && !m->odd && route_attrs_equal(&m->attrs, a);
 }
 
+bool diff_map_intact(const struct frr_config *seen, const char *name)
+{
+	const struct frr_map *m = frr_map_find(seen, name);
+	char want[MAP_NAME_LEN];
+
+	if (!*name)
+		return true;
+	if (!m || m->odd) /* a map that is gone is safe to leave, one that is not ours may be anything */
+		return !m && !strncmp(name, MAP_PREFIX, sizeof(MAP_PREFIX) - 1);
+	int len = snprintf(want, sizeof(want), MAP_PREFIX "%016" PRIx64 "-", hash_attrs(&m->attrs));
+	return !strncmp(name, want, (size_t)len);
+}
+
 bool diff_matches(const struct frr_config *seen, const struct route_want *w)
 {
 	const struct frr_network *net = frr_network_find(seen, &w->prefix);

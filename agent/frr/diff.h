@@ -30,4 +30,7 @@ void diff_make(const struct frr_config *seen, const struct route_want *wants, si
 void diff_done(struct diff *d);
 /* bgpd's configuration already says what w wants. */
 bool diff_matches(const struct frr_config *seen, const struct route_want *w);
+/* The map called name ("": none) says what our name for it says, or is gone: nobody made it again, as far as
+ * can be seen. */
+bool diff_map_intact(const struct frr_config *seen, const char *name);
 #endif

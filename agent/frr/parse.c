@@ -600,3 +600,19 @@ int parse_path(const char *text, struct frr_path *ret)
 	*ret = p;
 	return 0;
 }
+
+bool parse_remade(const char *text, const char *map)
+{
+	json_auto_t *top = load(text);
+	const char *daemon;
+	json_t *maps;
+
+	json_object_foreach(top, daemon, maps) {
+		(void)daemon;
+		const json_t *m = json_object_get(maps, map);
+		if (m)
+			return get_true(m, "processedChange") && json_object_get(m, "invoked") &&
+			       !get_number(m, "invoked");
+	}
+	return false;
+}

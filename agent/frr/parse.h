@@ -82,4 +82,7 @@ struct frr_path {
 	size_t n_advertised; /* neighbours that have the prefix */
 };
 int parse_path(const char *text, struct frr_path *ret);
+
+/* `show route-map M json`: M is new and bgpd has neither looked at it nor used it yet. */
+bool parse_remade(const char *text, const char *map);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Drives agent/apply from stdin, for test_apply.py:
+ * Drives agent/apply from stdin, for apply_rig.py:
  *   apply_driver VTY PREFIX...                          the allowed prefixes
  *   want PREFIX [withdrawn] [prepend=N] [community=A:B]... [large=A:B:C]... [bw=MBIT] [grade=NAME] [weight=N]
  *   commit                                              hands the wants since the last commit over

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from .agent_rig import FAST, Agent, ask
-from .test_apply import Net, communities, purge, wait_until
+from .apply_rig import Net, communities, purge, wait_until
 
 P1, P2, P3 = "198.18.1.0/24", "198.18.2.0/24", "198.18.3.1/32"
 SERVER = """\

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from .agent_rig import FAST, Agent, ask
-from .test_apply import wait_until
+from .apply_rig import wait_until
 
 NGINX = """\
 daemon off; master_process off; worker_processes 1; pid @DIR@/nginx.pid; error_log @DIR@/error.log;

@@ -245,7 +245,7 @@ def test_restarted_controller_counts_old_permits(lab):
 
 def test_flapping_at_1_hz_is_damped(lab):
     """Three minutes of a service that dies and returns every second."""
-    seconds = int(os.environ.get("FLAP_SECONDS", "40"))
+    seconds = int(os.environ.get("FLAP_SECONDS", "20"))
     mark = lab.collector.mark()
     changes, was = 0, not gone(lab, "fra1")
     pid = lab.raising.daemons["fra1", "nginx"].pid

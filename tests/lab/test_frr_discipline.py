@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operator's hands in FRR, and FRR's own restarts, while agent/apply runs: what is ours comes back, what is not
-ours stays as the operator left it. The place and its helpers are test_apply.py's."""
+ours stays as the operator left it. The place and its helpers are apply_rig.py's."""
 import grp
 import re
 import shutil
@@ -8,10 +8,10 @@ import signal
 import subprocess
 import time
 
-from tests.lab import test_apply as ta
-from tests.lab.test_apply import V4, V6, Driver, Vty, sees, wait_until
+import pytest
 
-_net, _clean, _driver = ta._net, ta._clean, ta._driver  # pytest finds fixtures by module
+from .apply_rig import DRIVER, NODE_CONF, V4, V6, Driver, Vty, gone, has_ended, is_applied, sees, stays, wait_until
+from .apply_rig import _clean, _driver, _net  # noqa: F401  pytest finds fixtures by module
 
 WANTS = [f"{V4[0]} prepend=1 bw=30", f"{V6[0]} community=64500:80", V4[1]]
 
@@ -31,10 +31,127 @@ def reload_from(net, text):
                           check=False)
 
 
+def only_map(net):
+    names = set(re.findall(r"^route-map (SLUICE\S+)", net.node.config(), re.M))
+    assert len(names) == 1
+    return names.pop()
+
+
+def test_typed_no_network_is_repaired(clean, driver):
+    driver.apply(f"{V4[0]} prepend=1", f"{V6[0]} prepend=1")
+    mark = clean.log_mark()
+    t0 = time.monotonic()
+    clean.node.type("router bgp", "address-family ipv4 unicast", f"no network {V4[0]}", "address-family ipv6 unicast",
+                    f"no network {V6[0]}")
+    for p in (V4[0], V6[0]):
+        wait_until("withdrawn and back", lambda: clean.log_since(mark, p)[-1:] == ["route"], 4)
+    assert time.monotonic() - t0 < 2.5
+    sees(clean, V4[0], 1)
+
+
+EDITS = [["route-map @ permit 10", "set community 64500:666"], ["route-map @ permit 10", "set metric 9"],
+         ["route-map @ deny 5"], ["route-map @ permit 10", "no set as-path prepend"], ["no route-map @"]]
+
+
+@pytest.fixture(name="quick_timer")
+def _quick_timer(clean):
+    """bgpd acts on an edited map after 2 s instead of 5."""
+    clean.node.type("bgp route-map delay-timer 2")
+    yield
+    clean.node.type("bgp route-map delay-timer 5")
+
+
+def edit(net, lines, within):
+    """Edits the one map there is by hand; returns when it has been replaced."""
+    name = only_map(net)
+    net.node.type(*(line.replace("@", name) for line in lines))
+    wait_until(f"the map is replaced after {lines}", lambda: f" {name}\n" not in net.node.config() and
+               f"route-map {name} " not in net.node.config(), within)
+    assert net.node.config().count(f"route-map {only_map(net)}") == 3
+
+
+@pytest.mark.usefixtures("quick_timer")
+def test_edited_map_is_repaired_unseen(clean, driver):
+    """By the time bgpd acts on the edited map nothing uses it any more, so the neighbour hears nothing."""
+    driver.apply(f"{V4[0]} prepend=1", f"{V4[1]} prepend=1")
+    witness = (clean.updates(), clean.log_mark())
+    for lines in EDITS:
+        edit(clean, lines, 2)
+    clean.stays_silent(3, *witness)
+    sees(clean, V4[0], 1)
+
+
+@pytest.mark.usefixtures("quick_timer")
+def test_map_made_again_is_left_alone_until_bgpd_has_looked(clean, driver):
+    """Until then its `network` statement points at freed memory (FRR 8.4), and a hand on it corrupts bgpd."""
+    driver.apply(f"{V4[0]} prepend=1", f"{V4[1]} prepend=1")
+    pid, mark, since = clean.node.pid(), clean.log_mark(), driver.mark()
+    name, began = only_map(clean), time.monotonic()
+    edit(clean, ["no route-map @", "route-map @ deny 10"], 4)
+    assert time.monotonic() - began >= 1.8  # bgpd's timer, not sooner
+    assert any("made again" in r["error"] for e in driver.events[since:] if e["event"] == "applied" for r in e["routes"])
+    sees(clean, V4[0], 1)
+    sees(clean, V4[1], 1)
+    clean.node.type(f"route-map {name} permit 10", f"no route-map {name}")  # bgpd's memory is used some more
+    assert "withdrawn" not in clean.log_since(mark, V4[0])
+    assert clean.node.pid() == pid and not has_ended(pid)
+
+
+def test_repointed_network_is_repaired(clean, driver):
+    driver.apply(f"{V4[0]} prepend=1")
+    mark = clean.log_mark()
+    clean.node.type("router bgp", "address-family ipv4 unicast", f"network {V4[0]} route-map FOREIGN")
+    wait_until("changed and back", lambda: clean.log_since(mark, V4[0]) == ["route", "route"], 4)
+    sees(clean, V4[0], 1)
+
+
+def test_bgpd_killed_and_restarted(clean, driver):
+    driver.apply(f"{V4[0]} prepend=1 bw=30", f"{V6[0]} community=64500:80", f"{V4[1]} withdrawn")
+    since = driver.mark()
+    clean.node.end("bgpd", signal.SIGKILL)
+    down = driver.wait("bgpd down", lambda e: e["event"] == "bgpd" and not e["up"], since)
+    assert "bgpd" in down["why"]
+    mark = clean.log_mark()
+    routes, state = driver.routes()
+    assert not state["bgp_ok"] and not routes[V4[0]]["announced"] and routes[V4[0]]["error"]
+    clean.node.start_bgpd()
+    driver.wait("bgpd up", lambda e: e["event"] == "bgpd" and e["up"], since)
+    wait_until("announced again", lambda: clean.route(V4[0]) and clean.route(V6[0]), 30)
+    sees(clean, V4[0], 1)
+    sees(clean, V6[0], 0, "64500:80")
+    driver.wait("applied", lambda e: e["event"] == "applied" and is_applied(e, {V4[0]: True, V4[1]: False}), since, 20)
+    clean.settle(mark)
+
+
+def test_bgpd_without_instance(clean):
+    """vtysh -b types the configuration some time after bgpd started."""
+    clean.node.end("bgpd", signal.SIGKILL)
+    clean.node.set_conf("hostname node\n")
+    clean.node.start_bgpd()
+    d = Driver(clean.node.vty)
+    try:
+        d.commit(V4[0])
+        wait_until("said", lambda: "router bgp" in d.routes()[0][V4[0]]["error"])
+        assert "router bgp" not in clean.node.config()  # never made by us
+        mark = clean.log_mark()
+        v = Vty(clean.node.vty)
+        v.ask("configure terminal")
+        for line in NODE_CONF.splitlines():
+            v.ask(line.strip())
+        v.ask("end")
+        v.close()
+        wait_until("announced", lambda: clean.route(V4[0]), 30)
+        d.wait("applied", lambda e: e["event"] == "applied" and is_applied(e, {V4[0]: True}))
+        clean.settle(mark)
+    finally:
+        d.end()
+        clean.node.set_conf(NODE_CONF)
+
+
 def test_full_reload_by_the_operator(clean, driver):
     """frr-reload.py removes whatever its file does not name: all of ours. It is back at once; theirs is theirs."""
     driver.apply(*WANTS)
-    text = ta.NODE_CONF.replace("set metric 7", "set metric 8")
+    text = NODE_CONF.replace("set metric 7", "set metric 8")
     done = reload_from(clean, text)
     ended = time.monotonic()
     assert "set metric 8" in clean.node.config(), done.stdout + done.stderr
@@ -43,7 +160,7 @@ def test_full_reload_by_the_operator(clean, driver):
     sees(clean, V4[0], 1)
     sees(clean, V6[0], 0, "64500:80")
     assert took <= 2.5, f"{took:.2f} s"
-    reload_from(clean, ta.NODE_CONF)
+    reload_from(clean, NODE_CONF)
     wait_until("metric back", lambda: "set metric 7" in clean.node.config(), 5)
     wait_until("announced again", lambda: all_there(clean), 10)
 
@@ -67,7 +184,7 @@ def test_zebra_restart(clean, driver):
     clean.node.end("zebra", signal.SIGKILL)
     clean.node.start("zebra", clean.node.zconf)
     wait_until("zebra's socket", (clean.node.dir / "zserv").exists, 10)
-    ta.stays("announced all the time", lambda: all_there(clean), 4)
+    stays("announced all the time", lambda: all_there(clean), 4)
     assert "withdrawn" not in clean.log_since(mark, V4[0]) + clean.log_since(mark, V6[0])
 
 
@@ -86,7 +203,7 @@ def test_config_lock_held_by_a_vtysh(clean, driver):
             assert "configure terminal" in event["routes"][0]["error"]
     other.ask("end")
     other.close()
-    driver.wait("applied", lambda e: e["event"] == "applied" and ta.is_applied(e, {V4[0]: True}), since, 10)
+    driver.wait("applied", lambda e: e["event"] == "applied" and is_applied(e, {V4[0]: True}), since, 10)
     sees(clean, V4[0])
 
 
@@ -94,19 +211,14 @@ def test_group_frrvty_is_enough(clean):
     """No root: any user in group frrvty announces and withdraws."""
     grp.getgrnam("frrvty")
     copy = clean.root / "driver-frrvty"
-    shutil.copy(ta.DRIVER, copy)
-    d = Driver.__new__(Driver)
+    shutil.copy(DRIVER, copy)
     argv = ["setpriv", "--reuid=nobody", "--regid=frrvty", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
-    old, ta.DRIVER = ta.DRIVER, copy
-    try:
-        Driver.__init__(d, clean.node.vty, argv=argv)
-    finally:
-        ta.DRIVER = old
+    d = Driver(clean.node.vty, argv=argv, program=copy)
     try:
         d.apply(V4[0])
         sees(clean, V4[0])
         d.apply(f"{V4[0]} withdrawn")
-        ta.gone(clean, V4[0])
+        gone(clean, V4[0])
     finally:
         d.end()
 

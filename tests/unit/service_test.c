@@ -263,6 +263,49 @@ static void test_flapper_waits_longer(void **state)
 	}
 }
 
+/* a fall while held doubles it, too: the doubling is remembered as long as the flapping goes on */
+static void test_falls_while_held_double(void **state)
+{
+	struct fixture *f = *state;
+	int64_t want = HOLD_MS;
+	char reason[TEXT_LEN];
+
+	start(f);
+	expect(f, SERVICE_UNKNOWN, SERVICE_UP);
+	for (int i = 0; i < 5; i++, want = want < 8 * HOLD_MS ? 2 * want : want) {
+		server_down(f, 0);
+		expect(f, i ? SERVICE_HELD : SERVICE_UP, SERVICE_DOWN);
+		server_up(f, 0);
+		expect(f, SERVICE_DOWN, SERVICE_HELD);
+		snprintf(reason, sizeof(reason), "healthy again, held down for %d ms", (int)want);
+		assert_string_equal(f->reasons[f->n - 1], reason);
+	}
+	expect(f, SERVICE_HELD, SERVICE_UP);
+	assert_true(held_ms(f) >= 8 * HOLD_MS - 2);
+}
+
+/* one bad result is no fall, but the hold-down begins again; a check looks at its fast interval */
+static void test_stumble_while_held(void **state)
+{
+	struct fixture *f = *state;
+
+	f->checks[0].interval_ms = 60000;
+	start(f);
+	expect(f, SERVICE_UNKNOWN, SERVICE_UP);
+	server_down(f, 1);
+	expect(f, SERVICE_UP, SERVICE_DOWN);
+	f->cfg.hold_down_ms = 400;
+	server_up(f, 1);
+	expect(f, SERVICE_DOWN, SERVICE_HELD);
+	server_down(f, 0);
+	wait_until(f, check_failed_age_ms(service_check(f->s, 0)) >= 0);
+	server_up(f, 0);
+	mono_t failed = mono_now();
+	expect(f, SERVICE_HELD, SERVICE_UP);
+	assert_true(mono_diff_ms(failed, f->at[f->n - 1]) >= 380);
+	assert_int_equal(f->n, 4);
+}
+
 /* up for longer than ten hold-downs: forgiven */
 static void test_calm_is_forgiven(void **state)
 {
@@ -334,11 +377,18 @@ int main(void)
 {
 #define on_loop(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		on_loop(test_first_decision_up), on_loop(test_first_decision_down),
-		on_loop(test_fall_hold_rise),	 on_loop(test_all_checks),
-		on_loop(test_fall_while_held),	 on_loop(test_flapper_waits_longer),
-		on_loop(test_calm_is_forgiven),	 on_loop(test_no_checks),
-		on_loop(test_free_inside),	 cmocka_unit_test(test_hold_ms),
+		on_loop(test_first_decision_up),
+		on_loop(test_first_decision_down),
+		on_loop(test_fall_hold_rise),
+		on_loop(test_all_checks),
+		on_loop(test_fall_while_held),
+		on_loop(test_flapper_waits_longer),
+		on_loop(test_falls_while_held_double),
+		on_loop(test_stumble_while_held),
+		on_loop(test_calm_is_forgiven),
+		on_loop(test_no_checks),
+		on_loop(test_free_inside),
+		cmocka_unit_test(test_hold_ms),
 		cmocka_unit_test(test_names),
 	};
 
