@@ -28,4 +28,10 @@ struct store {
 
 /* Sets why, returns ERR_STORE. */
 int store_fail(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The memory store as a mirror of a shared one: events have their ids already. */
+struct store *store_memory_new(size_t events_kept);
+void store_memory_event(struct store *s, const struct store_event *ev);
+void store_memory_event_gone(struct store *s, uint64_t id);
+void store_memory_clear(struct store *s); /* keys only */
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A store that forgets: for tests, and for a controller that is only tried out. Owns sorted keys and a ring
- * of the last STORE_EVENTS_KEPT events. No transaction can fail half way, so none needs undoing. */
+ * A store that forgets: for tests, and as the mirror that serves a shared store's reads. Owns sorted keys and
+ * a ring of the last events. No transaction can fail half way, so none needs undoing. */
 #include <errno.h>
 #include <string.h>
 
@@ -14,7 +14,8 @@ struct memory {
 	struct store s;
 	struct kv *kv; /* sorted by key */
 	size_t n_kv, cap_kv;
-	struct store_event *ring; /* event id at [id % STORE_EVENTS_KEPT] */
+	struct store_event *ring; /* event id at [id % kept]; a mirror may have holes */
+	size_t kept;
 	uint64_t last_event, epoch;
 };
 
@@ -86,10 +87,11 @@ static void event_done(struct store_event *ev)
 	free((void *)(uintptr_t)ev->data);
 }
 
-static void event_add(struct memory *m, struct store_event *ev)
+void store_memory_event(struct store *s, const struct store_event *ev)
 {
-	ev->id = ++m->last_event;
-	struct store_event *slot = &m->ring[ev->id % STORE_EVENTS_KEPT];
+	struct memory *m = self(s);
+	struct store_event *slot = &m->ring[ev->id % m->kept];
+
 	event_done(slot);
 	*slot = (struct store_event){
 		.id = ev->id,
@@ -99,14 +101,36 @@ static void event_add(struct memory *m, struct store_event *ev)
 		.text = xstrdup(ev->text),
 		.data = xstrdup(ev->data ? ev->data : "{}"),
 	};
+	if (ev->id > m->last_event)
+		m->last_event = ev->id;
+}
+
+void store_memory_event_gone(struct store *s, uint64_t id)
+{
+	struct memory *m = self(s);
+	struct store_event *slot = &m->ring[id % m->kept];
+
+	if (slot->id == id) {
+		event_done(slot);
+		*slot = (struct store_event){ 0 };
+	}
+	m->last_event -= id && id == m->last_event;
+}
+
+void store_memory_clear(struct store *s)
+{
+	while (self(s)->n_kv)
+		kv_delete(self(s), self(s)->n_kv - 1);
 }
 
 static int memory_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
 {
 	for (size_t i = 0; i < n; i++)
 		kv_apply(self(s), &ops[i]);
-	if (ev)
-		event_add(self(s), ev);
+	if (ev) {
+		ev->id = self(s)->last_event + 1;
+		store_memory_event(s, ev);
+	}
 	return 0;
 }
 
@@ -136,15 +160,20 @@ static int memory_each(struct store *s, const char *prefix, store_kv_fn fn, void
 static int memory_events(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg)
 {
 	struct memory *m = self(s);
-	uint64_t first = m->last_event > STORE_EVENTS_KEPT ? m->last_event - STORE_EVENTS_KEPT + 1 : 1;
+	uint64_t first = m->last_event > m->kept ? m->last_event - m->kept + 1 : 1;
 
 	if (after >= m->last_event)
 		return 0;
 	if (after + 1 > first)
 		first = after + 1;
-	for (uint64_t id = first; id <= m->last_event && limit > 0; id++, limit--)
-		if (fn(&m->ring[id % STORE_EVENTS_KEPT], arg) != 0)
+	for (uint64_t id = first; id <= m->last_event && limit > 0; id++) {
+		const struct store_event *ev = &m->ring[id % m->kept];
+		if (ev->id != id)
+			continue;
+		if (fn(ev, arg) != 0)
 			break;
+		limit--;
+	}
 	return 0;
 }
 
@@ -163,10 +192,9 @@ static void memory_close(struct store *s)
 {
 	struct memory *m = self(s);
 
-	while (m->n_kv)
-		kv_delete(m, m->n_kv - 1);
+	store_memory_clear(s);
 	free(m->kv);
-	for (size_t i = 0; i < STORE_EVENTS_KEPT; i++)
+	for (size_t i = 0; i < m->kept; i++)
 		event_done(&m->ring[i]);
 	free(m->ring);
 	free(m);
@@ -182,12 +210,18 @@ static const struct store_ops memory_ops = {
 	.next_epoch = memory_next_epoch,
 };
 
-int store_open_memory(struct store **ret_store)
+struct store *store_memory_new(size_t kept)
 {
 	struct memory *m = xcalloc(1, sizeof(*m));
 
 	m->s.ops = &memory_ops;
-	m->ring = xcalloc(STORE_EVENTS_KEPT, sizeof(*m->ring));
-	*ret_store = &m->s;
+	m->kept = kept;
+	m->ring = xcalloc(kept, sizeof(*m->ring));
+	return &m->s;
+}
+
+int store_open_memory(struct store **ret_store)
+{
+	*ret_store = store_memory_new(STORE_EVENTS_KEPT);
 	return 0;
 }

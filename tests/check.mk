@@ -6,7 +6,7 @@ PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-c
 	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
 	iproute2 nftables procps psmisc curl jq openssl systemd mandoc shellcheck prometheus \
 	python3 python3-pytest python3-pyroute2 python3-yaml python3-hypothesis libglpk-dev \
-	frr frr-pythontools bird2 gobgpd exabgp nginx-light unbound spin
+	frr frr-pythontools bird2 gobgpd exabgp nginx-light unbound spin etcd-server
 
 deps: ## install what building, testing and the demo need (Debian 12)
 	@tests/deps.sh $(PACKAGES)

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One contract, run on every store; then what only the durable one can show: reopening, refusals in words. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/unit/store_contract.h"
 
-#include <cmocka.h>
 #include <errno.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -15,14 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "controller/store.h"
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 #include "proto/wire/msg.h"
 
 struct fixture {
+	struct store *s; /* as in struct subject */
+	size_t events_kept;
 	bool durable;
-	struct store *s;
 	char dir[64], path[96];
 };
 
@@ -40,6 +35,7 @@ static int setup(void **state, bool durable)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
 	f->durable = durable;
+	f->events_kept = STORE_EVENTS_KEPT;
 	/* memory when there is some: the contract is about order and content, not about this disk's fsync */
 	snprintf(f->dir, sizeof(f->dir), "%s/sluice-store.XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -73,187 +69,6 @@ static int teardown(void **state)
 	rmdir(f->dir);
 	free(f);
 	return 0;
-}
-
-static int put(struct store *s, const char *key, const char *value)
-{
-	struct store_op op = { key, value };
-
-	return store_write(s, &op, 1, NULL);
-}
-
-static uint64_t event(struct store *s, const char *kind, const char *data)
-{
-	struct store_event ev = {
-		.wall_ms = 1700000000123, .kind = kind, .severity = "info", .text = "t", .data = data
-	};
-
-	assert_int_equal(store_write(s, NULL, 0, &ev), 0);
-	return ev.id;
-}
-
-static void expect(struct store *s, const char *key, const char *value)
-{
-	auto_free char *got = NULL;
-	int r = store_get(s, key, &got);
-
-	assert_int_equal(r, value ? 0 : -ENOENT);
-	if (value)
-		assert_string_equal(got, value);
-}
-
-static int collect(const char *key, const char *value, void *arg)
-{
-	struct buf *b = arg;
-
-	buf_addf(b, "%s=%s;", key, value);
-	return strcmp(value, "stop") == 0;
-}
-
-static int collect_event(const struct store_event *ev, void *arg)
-{
-	buf_addf(arg, "%llu:%s:%s;", (unsigned long long)ev->id, ev->kind, ev->data);
-	return strcmp(ev->kind, "stop") == 0;
-}
-
-static void expect_events(struct store *s, uint64_t after, size_t limit, const char *want)
-{
-	auto_buf b = { 0 };
-
-	assert_int_equal(store_events(s, after, limit, collect_event, &b), 0);
-	assert_string_equal(b.data ? b.data : "", want);
-}
-
-/* -- the contract ------------------------------------------------------------------------------------- */
-
-static void test_values(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-
-	expect(s, "mode", NULL);
-	assert_int_equal(put(s, "mode", "steer"), 0);
-	expect(s, "mode", "steer");
-	assert_int_equal(put(s, "mode", "freeze"), 0);
-	expect(s, "mode", "freeze");
-	assert_int_equal(put(s, "mode", ""), 0);
-	expect(s, "mode", "");
-	assert_int_equal(put(s, "mode", NULL), 0);
-	expect(s, "mode", NULL);
-	assert_int_equal(put(s, "mode", NULL), 0);
-	assert_int_equal(store_write(s, NULL, 0, NULL), 0);
-}
-
-static void test_many_in_order(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-	const struct store_op ops[] = {
-		{ "a", "1" }, { "a", "2" }, { "b", "1" }, { "b", NULL }, { "c", "3" }
-	};
-
-	assert_int_equal(store_write(s, ops, ARRAY_LEN(ops), NULL), 0);
-	expect(s, "a", "2");
-	expect(s, "b", NULL);
-	expect(s, "c", "3");
-}
-
-static void test_each(void **state)
-{
-	static const struct {
-		const char *prefix, *want;
-	} rows[] = {
-		{ "drain/", "drain/node/x=1;drain/site/a=2;drain/site/b=3;" },
-		{ "drain/site/", "drain/site/a=2;drain/site/b=3;" },
-		{ "drain/site/b", "drain/site/b=3;" },
-		{ "nothing", "" },
-		{ "e", "e1=4;e2=stop;" },
-		{ "", "drain/node/x=1;drain/site/a=2;drain/site/b=3;drain0=5;e1=4;e2=stop;" },
-	};
-	struct store *s = ((struct fixture *)*state)->s;
-	const struct store_op ops[] = {
-		{ "e3", "6" }, { "drain/site/b", "3" }, { "drain/node/x", "1" }, { "drain0", "5" },
-		{ "e1", "4" }, { "drain/site/a", "2" }, { "e2", "stop" },
-	};
-
-	assert_int_equal(store_write(s, ops, ARRAY_LEN(ops), NULL), 0);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		auto_buf b = { 0 };
-		assert_int_equal(store_each(s, rows[i].prefix, collect, &b), 0);
-		assert_string_equal(b.data ? b.data : "", rows[i].want);
-	}
-}
-
-static void test_big_value(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-	auto_free char *v = xcalloc(1, STORE_VALUE_MAX + 2);
-	auto_free char *back = NULL;
-
-	memset(v, 'x', STORE_VALUE_MAX);
-	assert_int_equal(put(s, "cluster", v), 0);
-	assert_int_equal(store_get(s, "cluster", &back), 0);
-	assert_string_equal(back, v);
-	v[STORE_VALUE_MAX] = 'x';
-	assert_int_equal(put(s, "cluster", v), ERR_STORE);
-	assert_non_null(strstr(store_why(s), "larger"));
-	assert_int_equal(put(s, "", "v"), ERR_STORE);
-}
-
-static void test_events(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-
-	assert_int_equal(store_last_event(s), 0);
-	expect_events(s, 0, 10, "");
-	assert_int_equal(event(s, "mode", "{\"a\":1}"), 1);
-	assert_int_equal(event(s, "drain", NULL), 2);
-	assert_int_equal(event(s, "stop", NULL), 3);
-	assert_int_equal(event(s, "end", NULL), 4);
-	assert_int_equal(store_last_event(s), 4);
-	expect_events(s, 0, 2, "1:mode:{\"a\":1};2:drain:{};");
-	expect_events(s, 1, 10, "2:drain:{};3:stop:{};");
-	expect_events(s, 3, 10, "4:end:{};");
-	expect_events(s, 4, 10, "");
-	expect_events(s, UINT64_MAX, 10, "");
-	expect_events(s, 0, 0, "");
-}
-
-/* A refused write takes neither its values, nor its event, nor an id. */
-static void test_all_or_nothing(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-	const struct store_op ops[] = { { "a", "1" }, { "", "refused" } };
-	struct store_event ev = { .kind = "k", .severity = "info", .text = "t" };
-
-	assert_int_equal(event(s, "first", NULL), 1);
-	assert_int_equal(store_write(s, ops, 2, &ev), ERR_STORE);
-	expect(s, "a", NULL);
-	assert_int_equal(store_last_event(s), 1);
-	assert_int_equal(store_write(s, ops, 1, &ev), 0);
-	assert_int_equal(ev.id, 2);
-	expect(s, "a", "1");
-}
-
-static void test_events_kept(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-	auto_buf b = { 0 };
-
-	for (int i = 0; i < STORE_EVENTS_KEPT + 10; i++)
-		event(s, "k", NULL);
-	assert_int_equal(store_last_event(s), STORE_EVENTS_KEPT + 10);
-	assert_int_equal(store_events(s, 0, 1, collect_event, &b), 0);
-	assert_string_equal(b.data, "11:k:{};");
-}
-
-static void test_epoch(void **state)
-{
-	struct store *s = ((struct fixture *)*state)->s;
-	uint64_t a = 0, b = 0;
-
-	assert_int_equal(store_next_epoch(s, &a), 0);
-	assert_int_equal(store_next_epoch(s, &b), 0);
-	assert_int_equal(a, 1);
-	assert_int_equal(b, 2);
 }
 
 /* -- the durable one ---------------------------------------------------------------------------------- */
@@ -424,14 +239,8 @@ static void test_disk_refuses(void **state)
 	expect(f->s, "mode", "freeze");
 }
 
-#define ON(kind, t)                                                                                          \
-	{                                                                                                    \
-#kind ": " #t, t, setup_##kind, teardown, NULL                                               \
-	}
-#define CONTRACT(kind)                                                                                       \
-	ON(kind, test_values), ON(kind, test_many_in_order), ON(kind, test_each), ON(kind, test_big_value),  \
-		ON(kind, test_events), ON(kind, test_all_or_nothing), ON(kind, test_events_kept),            \
-		ON(kind, test_epoch)
+#define teardown_memory teardown
+#define teardown_sqlite teardown
 
 int main(void)
 {
