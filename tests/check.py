@@ -3,19 +3,25 @@
 """Runs every test and ends with one line: N passed, N failed.
 
 Steps are rows of a table; each says what it counts. A step that cannot run is a failure, never a skip.
-Output of a step goes to build/check/NAME.log; what failed is shown at once.
+Output of a step goes to build/check/NAME.log; what failed is shown at once. Two steps run side by side, the
+longest first: a lab mostly waits for routers.
 """
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(TOP, "build", "check")
 STEP_LIMIT_S = 900
+WIDTH = 2
+TIMES = os.path.join(LOGS, "times.json")
+SANITIZED = ("test_main_job.py",)  # labs run a second time with sanitized daemons
 
 
 def run(name, argv, env=None):
@@ -89,41 +95,65 @@ def build_steps():
     ]
 
 
+def lab(build, *paths):
+    return [pytest(f"{build.replace('/', '-')}-{os.path.basename(path)[:-3]}", build, path) for path in paths]
+
+
 def test_steps():
-    lab = sorted(os.path.relpath(p, TOP) for p in glob.glob(os.path.join(TOP, "tests", "*", "test_*.py")))
+    paths = sorted(os.path.relpath(p, TOP) for p in glob.glob(os.path.join(TOP, "tests", "*", "test_*.py")))
+    steps = unit("build") + unit("build/asan") + lab("build", *paths)
     # what needs no sanitized binary is run once
-    twice = [p for p in lab if os.path.basename(p) == "test_main_job.py"]
-    steps = unit("build") + unit("build/asan")
+    steps += lab("build/asan", *(p for p in paths if os.path.basename(p) in SANITIZED))
     steps.append(("fuzz-replay", ["tests/fuzz/run.sh", "replay"], one, None))
     steps.append(("format", ["tests/format.sh"], one, None))
     steps.append(("man", ["tests/man.sh"], one, None))
     steps.append(("spin", ["tests/spin/run.sh"], one, None))
-    if lab:
-        steps.append(pytest("lab", "build", *lab))
-    if twice:
-        steps.append(pytest("lab-asan", "build/asan", *twice))
     return steps
 
 
-def play(steps, total):
-    for name, argv, count, env in steps:
-        print(f"  {name:<34}", end="", flush=True)
-        rc, text, seconds = run(name, argv, env)
-        passed, failed = count(rc, text)
-        total[0] += passed
-        total[1] += failed
-        print(f"{passed:4d} passed {failed:3d} failed {seconds:7.1f} s", flush=True)
-        if failed:
-            print("\n".join("    " + line for line in text.splitlines()[-60:]))
+def longest_first(steps):
+    """By the times of the last run here; a lab that was never run by the size of its file."""
+    def guess(argv):
+        return os.path.getsize(os.path.join(TOP, argv[-1])) / 200 if argv[-1].endswith(".py") else 1
+
+    try:
+        with open(TIMES) as f:
+            known = json.load(f)
+    except (OSError, ValueError):
+        known = {}
+    return sorted(steps, key=lambda step: -known.get(step[0], guess(step[1])))
+
+
+def show(name, passed, failed, seconds, text):
+    print(f"  {name:<34}{passed:4d} passed {failed:3d} failed {seconds:7.1f} s", flush=True)
+    if failed:
+        print("\n".join("    " + line for line in text.splitlines()[-60:]), flush=True)
+
+
+def play(steps, width, total):
+    """Runs steps, width at a time, adds to total [passed, failed] and returns the seconds each took."""
+    took = {}
+    with ThreadPoolExecutor(width) as pool:
+        jobs = {pool.submit(run, name, argv, env): (name, count) for name, argv, count, env in steps}
+        for job in as_completed(jobs):
+            name, count = jobs[job]
+            rc, text, took[name] = job.result()
+            passed, failed = count(rc, text)
+            total[0] += passed
+            total[1] += failed
+            show(name, passed, failed, took[name], text)
+    return took
 
 
 def main():
     os.makedirs(LOGS, exist_ok=True)
     total = [0, 0]
     t0 = time.monotonic()
-    play(build_steps(), total)
+    play(build_steps(), 1, total)
     if total[1] == 0:
-        play(test_steps(), total)
+        took = play(longest_first(test_steps()), WIDTH, total)
+        with open(TIMES, "w") as f:
+            json.dump(took, f)
     print(f"  in {time.monotonic() - t0:.0f} s; logs in build/check")
     print(f"{total[0]} passed, {total[1]} failed", flush=True)
     return 1 if total[1] else 0
