@@ -48,7 +48,7 @@ wire    := $(wildcard proto/wire/*.c)
 agent   := $(wildcard agent/*.c agent/frr/*.c agent/sample/*.c agent/check/*.c)
 steer   := $(wildcard controller/steer/*.c)
 ctrl    := $(wildcard controller/*.c controller/api/*.c) $(steer)
-ctl     := $(wildcard controller/ctl/*.c)
+ctl     := $(wildcard controller/ctl/*.c) controller/diff.c
 sim     := $(wildcard controller/sim/*.c) $(steer)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

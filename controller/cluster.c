@@ -581,6 +581,11 @@ ssize_t cluster_node(const struct cluster *c, const char *name)
 	return find(c->nodes, c->n_nodes, sizeof(*c->nodes), name);
 }
 
+ssize_t cluster_service(const struct cluster *c, const char *name)
+{
+	return find(c->services, c->n_services, sizeof(*c->services), name);
+}
+
 ssize_t cluster_shard(const struct cluster *c, const char *name)
 {
 	return find(c->shards, c->n_shards, sizeof(*c->shards), name);

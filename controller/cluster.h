@@ -61,6 +61,7 @@ void cluster_free(struct cluster *c);
 /* Index, or -1. */
 ssize_t cluster_site(const struct cluster *c, const char *name);
 ssize_t cluster_node(const struct cluster *c, const char *name);
+ssize_t cluster_service(const struct cluster *c, const char *name);
 ssize_t cluster_shard(const struct cluster *c, const char *name);
 ssize_t cluster_grade(const struct cluster *c, const char *name);
 #endif

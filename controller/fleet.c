@@ -82,24 +82,8 @@ static bool whitelisted(const struct session *s, const struct cl_shard *sh)
 	return true;
 }
 
-/* Other nodes of its site that carry this shard in good health. */
-static size_t helpers_of(const struct model *m, size_t node, size_t shard)
-{
-	const struct cl_site *site = &m->cl->sites[m->cl->nodes[node].site];
-	size_t count = 0;
-
-	for (size_t i = 0; i < site->n_nodes; i++) {
-		const struct node_live *o = &m->nodes[site->nodes[i]];
-		if (site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
-		    o->shards[shard].service_up && o->shards[shard].announced &&
-		    !node_shard_may_go(&o->shards[shard]))
-			count++;
-	}
-	return count;
-}
-
-/* What a node should announce: its site's grade, unless the node itself is drained. Inside a site drain means
- * withdrawn at that node (the site router does not rank by graceful-shutdown), as long as others carry on. */
+/* What a node should announce: its site's grade, unless the node itself is drained: then the drain grade
+ * first, and withdrawn when the drain has come that far and others of the site carry on. */
 static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, const struct cell_live *cell)
 {
 	const struct node_live *n = &m->nodes[node];
@@ -110,11 +94,21 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 		return cell->grade;
 	if (!n->drain.on)
 		return cell->wanted;
-	if (helpers_of(m, node, shard))
+	if (n->drain.stage == DRAIN_WITHDRAWN && model_helpers(m, node, shard))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
 	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted
 											: (uint8_t)drain;
+}
+
+/* A node on its way out gets the smallest share: not every router ranks by graceful-shutdown. */
+static uint32_t intent_weight(const struct node_live *n, size_t shard)
+{
+	if (n->shards[shard].weight_pin)
+		return (uint32_t)n->shards[shard].weight_pin;
+	if (n->drain.on)
+		return 1;
+	return (uint32_t)(n->weight > 0 ? n->weight : 100);
 }
 
 static void fill_intent(const struct model *m, size_t node, size_t shard, struct shard_intent *in)
@@ -134,7 +128,7 @@ static void fill_intent(const struct model *m, size_t node, size_t shard, struct
 	memcpy(in->communities, attrs->communities, sizeof(in->communities));
 	in->n_communities = attrs->n_communities;
 	in->withdrawn = grade->kind == GRADE_WITHDRAWN;
-	in->weight = (uint32_t)(m->nodes[node].weight > 0 ? m->nodes[node].weight : 100);
+	in->weight = intent_weight(&m->nodes[node], shard);
 	const struct node_shard *ns = &m->nodes[node].shards[shard];
 	bool pending = ns->told_withdrawn || (ns->permit && ns->permit_end_us == LEASE_NEVER);
 	in->permit_ms = ns->grant && !pending ? PERMIT_MS : 0;

@@ -29,6 +29,7 @@ static void alloc(struct model *m, struct cluster *cl)
 	m->nodes = xcalloc(cl->n_nodes, sizeof(*m->nodes));
 	m->sites = xcalloc(cl->n_sites, sizeof(*m->sites));
 	m->cells = xcalloc(cl->n_sites * cl->n_shards, sizeof(*m->cells));
+	m->service_drains = xcalloc(cl->n_sites * cl->n_services, sizeof(*m->service_drains));
 	for (size_t i = 0; i < cl->n_nodes; i++)
 		m->nodes[i].shards = xcalloc(cl->n_shards, sizeof(*m->nodes[i].shards));
 	for (size_t i = 0; i < cl->n_sites * cl->n_shards; i++)
@@ -50,6 +51,9 @@ static void release(struct model *m)
 	free(m->nodes);
 	free(m->sites);
 	free(m->cells);
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_services; i++)
+		free(m->service_drains[i]);
+	free(m->service_drains);
 	cluster_free(m->cl);
 }
 
@@ -91,6 +95,15 @@ static void move_site(const struct model *old, struct model *m, size_t to, size_
 		c->wanted = same_grade(old->cl, m->cl, c->wanted);
 		c->grade = same_grade(old->cl, m->cl, c->grade);
 	}
+	for (size_t v = 0; v < m->cl->n_services; v++) {
+		ssize_t was = cluster_service(old->cl, m->cl->services[v].name);
+		struct drain **from_at =
+			was < 0 ? NULL : &old->service_drains[from * old->cl->n_services + (size_t)was];
+		if (!from_at)
+			continue;
+		m->service_drains[to * m->cl->n_services + v] = *from_at;
+		*from_at = NULL;
+	}
 }
 
 void model_set_cluster(struct model *m, struct cluster *cl)
@@ -109,11 +122,94 @@ void model_set_cluster(struct model *m, struct cluster *cl)
 			move_site(&old, m, i, (size_t)was);
 	}
 	release(&old);
+	model_pin(m);
 }
 
 void model_done(struct model *m)
 {
 	if (m->cl)
 		release(m);
+	free(m->overrides);
 	*m = (struct model){ 0 };
+}
+
+/* -- the operator's hand ----------------------------------------------------------------------------- */
+
+static void pin_grade(struct model *m, const struct override *o)
+{
+	ssize_t site = cluster_site(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
+	ssize_t grade = cluster_grade(m->cl, o->grade);
+
+	if (site < 0 || shard < 0 || grade < 0)
+		return; /* gone from the document: nothing to pin until it is back */
+	struct cell_live *cell = model_cell(m, (size_t)site, (size_t)shard);
+	cell->pinned = true;
+	cell->pin = (uint8_t)grade;
+}
+
+static void pin_weight(struct model *m, const struct override *o)
+{
+	ssize_t node = cluster_node(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
+
+	if (node >= 0 && shard >= 0)
+		m->nodes[node].shards[shard].weight_pin = o->weight;
+}
+
+void model_pin(struct model *m)
+{
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++)
+		m->cells[i].pinned = false;
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		for (size_t k = 0; k < m->cl->n_shards; k++)
+			m->nodes[i].shards[k].weight_pin = 0;
+	for (size_t i = 0; i < m->n_overrides; i++)
+		(m->overrides[i].grade[0] ? pin_grade : pin_weight)(m, &m->overrides[i]);
+}
+
+size_t model_helpers(const struct model *m, size_t node, size_t shard)
+{
+	const struct cl_site *site = &m->cl->sites[m->cl->nodes[node].site];
+	size_t count = 0;
+
+	for (size_t i = 0; i < site->n_nodes; i++) {
+		const struct node_live *o = &m->nodes[site->nodes[i]];
+		if (site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
+		    o->shards[shard].service_up && o->shards[shard].announced &&
+		    !node_shard_may_go(&o->shards[shard]))
+			count++;
+	}
+	return count;
+}
+
+/* The mildest drain of a site of which every node is drained; NULL when one is not. */
+static const struct drain *all_nodes(const struct model *m, size_t site)
+{
+	const struct cl_site *cs = &m->cl->sites[site];
+	const struct drain *mildest = NULL;
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		const struct drain *d = &m->nodes[cs->nodes[i]].drain;
+		if (!d->on)
+			return NULL;
+		if (!mildest || d->stage < mildest->stage)
+			mildest = d;
+	}
+	return mildest;
+}
+
+struct hand model_hand(const struct model *m, size_t site, size_t shard)
+{
+	const struct cell_live *cell = model_cell(m, site, shard);
+	const struct drain *service =
+		m->service_drains[site * m->cl->n_services + m->cl->shards[shard].service];
+	const struct drain *d = m->sites[site].drain.on ? &m->sites[site].drain : service;
+
+	if (cell->pinned)
+		return (struct hand){ .base = cell->pin, .exact = true, .held = true, .why = "override" };
+	if (!d)
+		d = all_nodes(m, site);
+	if (!d)
+		return (struct hand){ .why = "" };
+	const char *grade = d->stage == DRAIN_WITHDRAWN ? "withdrawn" : "drain";
+	return (struct hand){ .base = (uint8_t)cluster_grade(m->cl, grade), .held = true, .why = d->reason };
 }

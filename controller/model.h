@@ -5,15 +5,37 @@
 #ifndef CTRL_MODEL_H
 #define CTRL_MODEL_H
 #include "controller/cluster.h"
+#include "controller/drain.h"
 #include "proto/base/mono.h"
 
 struct meter;
 
 struct drain {
-	bool on;
+	bool on; /* stage is not DRAIN_OFF */
+	enum drain_stage stage;
+	bool keep; /* stays at the drain grade, is not withdrawn */
 	char reason[TEXT_LEN], actor[NAME_LEN];
-	mono_t since;
-	int64_t expires_wall_ms; /* 0: until undrained */
+	mono_t since, stage_since;
+	int64_t expires_wall_ms;	  /* 0: until undrained */
+	int64_t wait_ms;		  /* then it is withdrawn however much is left */
+	double residual;		  /* of load_before_bps: below it the fall is complete */
+	double load_before_bps, load_bps; /* at the start; in the last round */
+	char held[STEER_TEXT];		  /* what holds the withdrawal back; "" when nothing does */
+};
+
+/* An operator's hand on one (site, shard) or on a node's weight for one shard. Known by names: it may outlive
+ * the document it was made for. */
+struct override {
+	char id[3 * NAME_LEN]; /* "grade:SITE:SHARD" or "weight:NODE:SHARD" */
+	char place[NAME_LEN];  /* site, or node */
+	char shard[NAME_LEN];
+	char grade[NAME_LEN]; /* "": it is a weight */
+	int weight;
+	char reason[TEXT_LEN], actor[NAME_LEN];
+	int64_t since_wall_ms;
+	int64_t expires_wall_ms;    /* 0: until deleted */
+	int64_t confirm_by_wall_ms; /* 0: confirmed; else it reverts by itself then */
+	bool held;		    /* its end was refused and said so */
 };
 
 /* One (node, shard). */
@@ -22,6 +44,7 @@ struct node_shard {
 	bool announced; /* read back by the agent from its RIB-out: every prefix of the shard */
 	uint8_t grade;	/* what the routers have */
 	uint32_t weight, neighbours;
+	int weight_pin; /* by an override; 0: none */
 	char error[TEXT_LEN];
 	double in_bps, out_bps, pps, syn_rate; /* measured */
 	double lo[RES_N], hi[RES_N];	       /* offered */
@@ -72,7 +95,9 @@ struct site_live {
 
 /* One (site, shard). */
 struct cell_live {
-	uint8_t base;	/* normal, or drain while drained */
+	uint8_t base; /* what the operator's hand wants: normal, a drain's stage, an override's grade */
+	bool pinned;  /* by an override, to grade pin */
+	uint8_t pin;
 	bool ordered;	/* we have said what we want here; until then nothing is sent: observe touches nothing
 			 */
 	uint8_t wanted; /* what was ordered */
@@ -88,7 +113,10 @@ struct model {
 	struct cluster *cl;
 	struct node_live *nodes;
 	struct site_live *sites;
-	struct cell_live *cells; /* site * n_shards + shard */
+	struct cell_live *cells;       /* site * n_shards + shard */
+	struct drain **service_drains; /* site * n_services + service; NULL: none */
+	struct override *overrides;    /* n_overrides, in the order they were made */
+	size_t n_overrides;
 	enum steer_mode mode;
 	char mode_reason[TEXT_LEN];
 	uint64_t epoch;
@@ -103,6 +131,19 @@ static inline struct cell_live *model_cell(const struct model *m, size_t site, s
 {
 	return &m->cells[site * m->cl->n_shards + shard];
 }
+/* What the operator asks of a cell. An override beats the site's drain, that the service's; a site of which
+ * every node is drained is drained. */
+struct hand {
+	uint8_t base;
+	bool exact;	 /* neither weaker nor stronger (override) */
+	bool held;	 /* not the engine's to move */
+	const char *why; /* "" when nobody's hand is on it; lives as long as the model is not changed */
+};
+struct hand model_hand(const struct model *m, size_t site, size_t shard);
+/* Other nodes of its site that carry this shard in good health and stay. */
+size_t model_helpers(const struct model *m, size_t node, size_t shard);
+/* Puts the overrides on the cells and weights they name; after any change of overrides or document. */
+void model_pin(struct model *m);
 const char *steer_mode_str(enum steer_mode mode); /* "observe", "steer", "freeze" */
 int steer_mode_parse(const char *s, enum steer_mode *ret_mode);
 #endif

@@ -147,7 +147,7 @@ void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_sn
 			 * its base */
 			to->wanted = c->ordered ? c->wanted : c->announced ? c->grade : c->base;
 			to->base = c->base;
-			to->pinned = m->sites[i].drain.on;
+			to->pinned = model_hand(m, i, k).held;
 			to->announced = c->announced;
 		}
 	*ret_snapshot = s;

@@ -3,6 +3,7 @@
  * agent hears of it. In observe mode nothing is ordered: cells we never ordered are not even mentioned. */
 #include "controller/rounds.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "controller/fleet.h"
@@ -50,8 +51,26 @@ static void grade_key(const struct cluster *cl, size_t site, size_t shard, char 
 	snprintf(ret_key, size, "grade/%s/%s", cl->sites[site].name, cl->shards[shard].name);
 }
 
-/* One change: store and event first, then the model. */
-static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
+/* Numbers that cannot be are null. */
+static json_t *number(double x)
+{
+	return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* What the engine expects of a move of its plan, for the record. */
+static json_t *predicted(const struct plan *p, const struct move *mv)
+{
+	const struct site_forecast *f = p->sites ? &p->sites[mv->site] : NULL;
+
+	return json_pack("{s:{s:I, s:I, s:I}, s:o, s:o}", "moved_bps", "lo", (json_int_t)mv->moved_lo, "mid",
+			 (json_int_t)mv->moved, "hi", (json_int_t)mv->moved_hi, "util_before",
+			 f ? number(f->before) : json_null(), "util_after",
+			 f ? number(f->after) : json_null());
+}
+
+/* One change: store and event first, then the model. forecast: stolen, may be NULL. */
+static void order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
+			   const char *why, json_t *forecast)
 {
 	const struct cluster *cl = doc(r);
 	struct cell_live *cell = model_cell(&r->c->model, site, shard);
@@ -60,12 +79,13 @@ static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const
 
 	grade_key(cl, site, shard, key, sizeof(key));
 	struct store_op op = { key, cl->grades.g[to].name };
-	int err = events_emit(r->c->events, &op, 1, "decision", "info",
-			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "site", cl->sites[site].name,
-					"shard", cl->shards[shard].name, "from", from, "to",
-					cl->grades.g[to].name, "kind", kind, "why", why),
-			      "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name,
-			      from, cl->grades.g[to].name, kind, why);
+	int err =
+		events_emit(r->c->events, &op, 1, "decision", "info",
+			    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "site", cl->sites[site].name,
+				      "shard", cl->shards[shard].name, "from", from, "to",
+				      cl->grades.g[to].name, "kind", kind, "why", why, "predicted", forecast),
+			    "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
+			    cl->grades.g[to].name, kind, why);
 	/* steering goes on from memory without a store, but nothing new is weakened then */
 	if (err < 0 && cl->grades.g[to].strength > cl->grades.g[cell->wanted].strength)
 		return;
@@ -73,6 +93,11 @@ static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const
 	cell->ordered = true;
 	cell->changed_at = mono_now();
 	snprintf(cell->why, sizeof(cell->why), "%s", why);
+}
+
+static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
+{
+	order_forecast(r, site, shard, to, kind, why, NULL);
 }
 
 /* Cells nobody ordered yet: adopt what is announced, announce the base where nothing is. */
@@ -115,7 +140,8 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 	guard_commit(r->guard, &r->snap, p->moves, p->n_moves);
 	for (size_t i = 0; i < p->n_moves; i++) {
 		const struct move *mv = &p->moves[i];
-		order(r, mv->site, mv->shard, mv->to, move_kind_str(mv->kind), mv->why);
+		order_forecast(r, mv->site, mv->shard, mv->to, move_kind_str(mv->kind), mv->why,
+			       predicted(p, mv));
 		r->view.moves++;
 	}
 }
@@ -377,21 +403,6 @@ static void say_plan(struct rounds *r, const struct plan *p)
 	r->said = s;
 }
 
-static void expire_drains(struct rounds *r)
-{
-	struct model *m = &r->c->model;
-	int64_t now = wall_now_ms();
-
-	for (size_t i = 0; i < m->cl->n_sites; i++)
-		if (m->sites[i].drain.on && m->sites[i].drain.expires_wall_ms &&
-		    now > m->sites[i].drain.expires_wall_ms)
-			control_undrain(r->c, "expiry", DRAIN_SITE, m->cl->sites[i].name);
-	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		if (m->nodes[i].drain.on && m->nodes[i].drain.expires_wall_ms &&
-		    now > m->nodes[i].drain.expires_wall_ms)
-			control_undrain(r->c, "expiry", DRAIN_NODE, m->cl->nodes[i].name);
-}
-
 static bool site_has_drained_node(const struct model *m, size_t site)
 {
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
@@ -400,11 +411,33 @@ static bool site_has_drained_node(const struct model *m, size_t site)
 	return false;
 }
 
-/* The operator's base has changed (drain, undrain): that is an order, in every mode but freeze. */
-static void follow_base(struct rounds *r)
+/* What is weaker than a drain stays so; an override is meant as it says. */
+static bool is_as_wanted(const struct cluster *cl, const struct cell_live *cell, const struct hand *h)
+{
+	uint8_t now = cell->ordered ? cell->wanted : cell->grade;
+
+	if (h->exact)
+		return cell->ordered && cell->wanted == h->base;
+	return h->base && cl->grades.g[now].strength >= cl->grades.g[h->base].strength;
+}
+
+/* The operator's hand has moved (drain, override, their end): that is an order, in every mode but freeze. */
+static void follow_cell(struct rounds *r, size_t site, size_t shard)
 {
 	struct model *m = &r->c->model;
-	ssize_t drain = cluster_grade(m->cl, "drain");
+	struct cell_live *cell = model_cell(m, site, shard);
+	struct hand h = model_hand(m, site, shard);
+	bool moved = cell->base != h.base;
+	bool back = m->cl->grades.g[cell->base].strength > m->cl->grades.g[h.base].strength;
+
+	cell->base = h.base;
+	if (back || ((moved || h.exact) && !is_as_wanted(m->cl, cell, &h)))
+		order(r, site, shard, h.base, "operator", h.held ? h.why : "drain or override ended");
+}
+
+static void follow_hands(struct rounds *r)
+{
+	struct model *m = &r->c->model;
 
 	for (size_t i = 0; i < m->cl->n_sites; i++)
 		for (size_t k = 0; k < m->cl->n_shards; k++) {
@@ -412,16 +445,7 @@ static void follow_base(struct rounds *r)
 			/* draining one node speaks for its whole site: say what the others keep */
 			if (!cell->ordered && cell->announced && site_has_drained_node(m, i))
 				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
-			uint8_t base = m->sites[i].drain.on ? (uint8_t)drain : 0;
-			if (cell->base == base)
-				continue;
-			cell->base = base;
-			/* what is weaker already stays so, what was never announced is not announced by a
-			 * drain */
-			if (base && m->cl->grades.g[cell->ordered ? cell->wanted : cell->grade].strength >=
-					    m->cl->grades.g[base].strength)
-				continue;
-			order(r, i, k, base, "operator", base ? m->sites[i].drain.reason : "drain ended");
+			follow_cell(r, i, k);
 		}
 }
 
@@ -495,10 +519,12 @@ static void on_round(uv_timer_t *t)
 	r->view.rounds++;
 	if (r->view.rounds % SAVE_EVERY == 0)
 		save(r);
-	expire_drains(r);
 	decide(r);
-	if (!r->view.tilt && m->mode != MODE_FREEZE)
-		follow_base(r);
+	if (!r->view.tilt && m->mode != MODE_FREEZE) {
+		drains_round(r->c);
+		overrides_round(r->c);
+		follow_hands(r);
+	}
 	if (may_act(r)) {
 		order_new_cells(r);
 		for (size_t i = 0; i < m->cl->n_sites; i++)

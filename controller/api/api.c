@@ -21,7 +21,7 @@ int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_ap
 		free(a);
 		return r;
 	}
-	a->auth = auth_new(cfg->tokens);
+	a->auth = auth_new(cfg->tokens, c->store);
 	a->hub = hub_new(a, HUB_HEARTBEAT_MS);
 	*ret_api = a;
 	return 0;

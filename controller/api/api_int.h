@@ -26,15 +26,22 @@ typedef struct response res_fn(struct api *a, const struct request *req);
 res_fn res_cluster_get, res_cluster_put;
 res_fn res_sites_list, res_sites_get, res_sites_drain, res_sites_undrain;
 res_fn res_nodes_list, res_nodes_get, res_nodes_drain, res_nodes_undrain;
-res_fn res_services_list, res_services_get, res_shards_list, res_shards_get;
+res_fn res_services_list, res_services_get, res_services_drain, res_services_undrain;
+res_fn res_shards_list, res_shards_get, res_drains_list;
+res_fn res_overrides_list, res_overrides_get, res_overrides_post, res_overrides_confirm, res_overrides_delete;
+res_fn res_decisions_list, res_decisions_get, res_audit_list;
+res_fn res_tokens_list, res_tokens_post, res_tokens_delete;
 res_fn res_mode_get, res_mode_put;
 res_fn res_events_get, res_events_one, res_plan_get, res_whatif_post, res_status_get;
 res_fn metrics_get, health_live, health_ready, openapi_get;
 
+#define OP_EXPIRES_MAX_S (366 * 86400)
 /* The op's own words as a problem, or done() when it went well. */
 struct response op_reply(struct op_result r, json_t *done);
 struct response op_drain(struct api *a, const struct request *req, enum drain_kind kind);
 struct response op_undrain(struct api *a, const struct request *req, enum drain_kind kind);
+
+json_t *drains_json(const struct model *m, mono_t now);
 
 struct rounds_view;
 /* The last round's, or NULL. */

@@ -307,6 +307,8 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *mhd, struct
 		MHD_add_response_header(out, MHD_HTTP_HEADER_ETAG, r.etag);
 	if (r.allow[0])
 		MHD_add_response_header(out, MHD_HTTP_HEADER_ALLOW, r.allow);
+	if (r.location[0])
+		MHD_add_response_header(out, MHD_HTTP_HEADER_LOCATION, r.location);
 	if (r.challenge)
 		MHD_add_response_header(out, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"sluice\"");
 	if (r.retry_after_s) {
@@ -339,6 +341,7 @@ static void read_headers(struct exchange *x, struct MHD_Connection *mhd)
 		[HDR_IF_MATCH] = "If-Match",
 		[HDR_ACCEPT] = "Accept",
 		[HDR_LAST_EVENT_ID] = "Last-Event-ID",
+		[HDR_IDEMPOTENCY_KEY] = "Idempotency-Key",
 	};
 
 	MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_query, &x->req);

@@ -20,7 +20,14 @@
 #define HTTP_QUERY_MAX	 16
 #define HTTP_PARAMS_MAX	 2
 
-enum http_header { HDR_AUTHORIZATION, HDR_IF_MATCH, HDR_ACCEPT, HDR_LAST_EVENT_ID, HDR_N };
+enum http_header {
+	HDR_AUTHORIZATION,
+	HDR_IF_MATCH,
+	HDR_ACCEPT,
+	HDR_LAST_EVENT_ID,
+	HDR_IDEMPOTENCY_KEY,
+	HDR_N
+};
 
 struct http_query {
 	const char *key, *value; /* value "" when there was none */
@@ -38,6 +45,8 @@ struct request {
 	char params[HTTP_PARAMS_MAX][128]; /* the {…} parts of the route, in order */
 	char actor[NAME_LEN];		   /* name of the token; "" on open routes */
 	enum role role;
+	uint8_t token[AUTH_HASH_LEN]; /* its hash: for answers that never end */
+	const struct route *route;
 };
 /* The value, or NULL. */
 const char *request_query(const struct request *req, const char *key);
@@ -61,7 +70,9 @@ struct response {
 	size_t len;
 	char etag[24];
 	char allow[64];
+	char location[256];
 	bool challenge;			 /* WWW-Authenticate */
+	bool secret;			 /* the body is shown once: it is not kept for a repetition */
 	unsigned retry_after_s;		 /* 0: none */
 	const struct stream_ops *stream; /* instead of a body */
 	void *stream_arg;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/diff.h"
 
 static void set_etag(struct response *r, const struct cluster *c)
 {
@@ -34,6 +35,13 @@ static const char *if_match(const struct request *req)
 	return s && strcmp(s, "*") != 0 ? s : "";
 }
 
+static json_t *put_json(const struct op_result *op, const struct cluster *c, bool dry, bool changed,
+			json_t *changes)
+{
+	return json_pack("{s:s, s:b, s:b, s:o, s:O}", "etag", c->etag, "dry_run", dry, "changed", changed,
+			 "detail", view_text(op->detail), "changes", changes);
+}
+
 struct response res_cluster_put(struct api *a, const struct request *req)
 {
 	char before[sizeof(a->c->model.cl->etag)];
@@ -43,14 +51,15 @@ struct response res_cluster_put(struct api *a, const struct request *req)
 
 	if (!req->body_len)
 		return problem(400, "The body must be a cluster document.");
-	if (!view_body(req, NULL, &doc, &error))
+	if (!view_body(req, &doc, &error))
 		return error;
+	if (!dry && !req->header[HDR_IF_MATCH])
+		return problem(428, "If-Match is needed: the ETag of the document you read, or *.");
 	memcpy(before, a->c->model.cl->etag, sizeof(before));
+	json_auto_t *changes = diff_documents(a->c->model.cl->doc, doc);
 	struct op_result op = control_put_cluster(a->c, req->actor, doc, if_match(req), dry);
 	const struct cluster *c = a->c->model.cl;
-	struct response r =
-		op_reply(op, json_pack("{s:s, s:b, s:b, s:o}", "etag", c->etag, "dry_run", dry, "changed",
-				       strcmp(before, c->etag) != 0, "detail", view_text(op.detail)));
+	struct response r = op_reply(op, put_json(&op, c, dry, strcmp(before, c->etag) != 0, changes));
 	if (r.status == 200 || r.status == 412)
 		set_etag(&r, c);
 	return r;

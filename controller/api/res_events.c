@@ -36,21 +36,6 @@ struct hub {
 	size_t n;
 };
 
-/* "node" takes "node.up" too. */
-static bool kind_wanted(const char *kinds, const char *kind)
-{
-	if (!*kinds)
-		return true;
-	for (const char *s = kinds;; s++) {
-		size_t n = strcspn(s, ",");
-		if (n && strncmp(s, kind, n) == 0 && (kind[n] == 0 || kind[n] == '.'))
-			return true;
-		s += n;
-		if (!*s)
-			return false;
-	}
-}
-
 /* -- the list ----------------------------------------------------------------------------------------- */
 
 struct listing {
@@ -67,7 +52,7 @@ static int list_row(const struct store_event *ev, void *arg)
 	if (ev->id > l->to || json_array_size(l->list) == l->limit)
 		return 1;
 	l->last = ev->id;
-	if (kind_wanted(l->kinds, ev->kind))
+	if (view_kind_wanted(l->kinds, ev->kind))
 		json_array_append_new(l->list, events_json(ev));
 	return 0;
 }
@@ -133,21 +118,9 @@ static int one_row(const struct store_event *ev, void *arg)
 	return 1;
 }
 
-/* 0: not an id. */
-static uint64_t id_of(const char *s)
-{
-	uint64_t id = 0;
-
-	if (strspn(s, "0123456789") != strlen(s) || strlen(s) > 18)
-		return 0;
-	for (; *s; s++)
-		id = id * 10 + (uint64_t)(*s - '0');
-	return id;
-}
-
 struct response res_events_one(struct api *a, const struct request *req)
 {
-	uint64_t id = id_of(req->params[0]);
+	uint64_t id = view_id(req->params[0]);
 	json_auto_t *ev = NULL;
 
 	if (id && store_events(a->c->store, id - 1, 1, one_row, &ev) != 0)
@@ -193,7 +166,7 @@ static void on_event(const struct store_event *ev, void *arg)
 			continue;
 		if (ev->id)
 			s->cursor = ev->id;
-		if (!kind_wanted(s->kinds, ev->kind))
+		if (!view_kind_wanted(s->kinds, ev->kind))
 			continue;
 		if (!text.len)
 			format(ev, &text);
@@ -220,7 +193,7 @@ static int replay_row(const struct store_event *ev, void *arg)
 		buf_addf(&s->out, "event: gap\ndata: {\"from\":%llu,\"to\":%llu}\n\n",
 			 (unsigned long long)s->cursor + 1, (unsigned long long)ev->id - 1);
 	s->cursor = ev->id;
-	if (kind_wanted(s->kinds, ev->kind))
+	if (view_kind_wanted(s->kinds, ev->kind))
 		format(ev, &s->out);
 	return 0;
 }

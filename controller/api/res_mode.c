@@ -10,28 +10,48 @@ static json_t *mode_json(const struct model *m)
 			 view_text(m->mode_reason), "epoch", (json_int_t)m->epoch);
 }
 
+/* of what a change is based on: the mode and why */
+static void set_etag(struct response *r, const struct model *m)
+{
+	uint32_t h = 2166136261u;
+
+	for (const char *p = m->mode_reason; *p; p++)
+		h = (h ^ (uint8_t)*p) * 16777619u;
+	snprintf(r->etag, sizeof(r->etag), "\"%.7s-%08x\"", steer_mode_str(m->mode), h);
+}
+
+static struct response reply(const struct model *m)
+{
+	struct response r = view_reply(200, mode_json(m));
+
+	set_etag(&r, m);
+	return r;
+}
+
 struct response res_mode_get(struct api *a, const struct request *req)
 {
 	(void)req;
-	return view_reply(200, mode_json(&a->c->model));
+	return reply(&a->c->model);
 }
 
 struct response res_mode_put(struct api *a, const struct request *req)
 {
-	static const char *const keys[] = { "mode", "reason", NULL };
+	const char *match = req->header[HDR_IF_MATCH], *reason;
+	struct response error, now = { 0 };
 	json_auto_t *body = NULL;
-	struct response error;
 	enum steer_mode mode;
 
-	if (!view_body(req, keys, &body, &error))
+	if (!view_body(req, &body, &error))
 		return error;
 	const char *word = json_string_value(json_object_get(body, "mode"));
-	json_t *reason = json_object_get(body, "reason");
 	if (!word || steer_mode_parse(word, &mode) != 0)
 		return problem(422, "mode must be \"observe\", \"steer\" or \"freeze\".");
-	if (reason && (!json_is_string(reason) || json_string_length(reason) >= TEXT_LEN))
-		return problem(422, "reason must be a string of at most %d bytes.", TEXT_LEN - 1);
-	struct op_result r =
-		control_set_mode(a->c, req->actor, mode, reason ? json_string_value(reason) : "");
-	return op_reply(r, mode_json(&a->c->model));
+	if (!view_body_text(body, "reason", &reason, &error))
+		return error;
+	/* optional here: a freeze must not wait for somebody to read first */
+	set_etag(&now, &a->c->model);
+	if (match && strcmp(match, "*") != 0 && strcmp(match, now.etag) != 0)
+		return problem(412, "The mode changed meanwhile (it is %s now): read it again.", now.etag);
+	struct op_result r = control_set_mode(a->c, req->actor, mode, reason);
+	return r.status == 200 ? reply(&a->c->model) : op_reply(r, NULL);
 }

@@ -89,12 +89,18 @@ static json_t *service_json(const struct model *m, size_t i)
 struct response res_services_list(struct api *a, const struct request *req)
 {
 	const struct model *m = &a->c->model;
-	json_t *list = json_array();
+	struct view_page page;
+	struct response error;
 
-	(void)req;
-	for (size_t i = 0; i < m->cl->n_services; i++)
+	if (!view_page(req, m->cl, cluster_service, &page, &error))
+		return error;
+	json_t *list = json_array();
+	size_t i = page.from;
+	for (; i < m->cl->n_services && json_array_size(list) < page.limit; i++)
 		json_array_append_new(list, service_json(m, i));
-	return view_reply(200, json_pack("{s:o}", "services", list));
+	return view_reply(200,
+			  json_pack("{s:o, s:s?}", "services", list, "next",
+				    i > 0 && i < m->cl->n_services ? m->cl->services[i - 1].name : NULL));
 }
 
 struct response res_services_get(struct api *a, const struct request *req)

@@ -79,27 +79,6 @@ static json_t *weakened_json(const struct model *m, mono_t now)
 	return list;
 }
 
-static void add_drain(json_t *list, const char *kind, const char *name, const struct drain *d, mono_t now)
-{
-	if (!d->on)
-		return;
-	json_t *j = view_drain(d, now);
-	json_object_set_new(j, "kind", json_string(kind));
-	json_object_set_new(j, "name", json_string(name));
-	json_array_append_new(list, j);
-}
-
-static json_t *drains_json(const struct model *m, mono_t now)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < m->cl->n_sites; i++)
-		add_drain(list, "site", m->cl->sites[i].name, &m->sites[i].drain, now);
-	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		add_drain(list, "node", m->cl->nodes[i].name, &m->nodes[i].drain, now);
-	return list;
-}
-
 /* {"normal": 7, "prepend1": 1}: how many shards the site announces how strongly */
 static json_t *grades_json(const struct model *m, size_t site)
 {

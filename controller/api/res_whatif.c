@@ -198,13 +198,12 @@ static struct response busy(void)
 
 struct response res_whatif_post(struct api *a, const struct request *req)
 {
-	static const char *const keys[] = { "drain", "lose", "moves", NULL };
 	json_auto_t *body = NULL, *errors = json_array();
 	struct question q = { .errors = errors };
 	struct plan p = { 0 };
 	struct response error;
 
-	if (!view_body(req, keys, &body, &error))
+	if (!view_body(req, &body, &error))
 		return error;
 	read_question(&q, &a->c->model, body);
 	if (json_array_size(errors))

@@ -7,33 +7,53 @@
 
 #include "controller/api/api_int.h"
 
+#define V     ROLE_VIEWER
+#define O     ROLE_OPERATOR
+#define A     ROLE_ADMIN
+#define PAGE  "limit after"
+#define DRAIN "reason expires_s wait_s residual_pct withdraw"
+
 /* clang-format off */
 static const struct route table[] = {
-	{ "GET",  "/v1/cluster",              ROLE_VIEWER,   res_cluster_get },
-	{ "PUT",  "/v1/cluster",              ROLE_ADMIN,    res_cluster_put },
-	{ "GET",  "/v1/sites",                ROLE_VIEWER,   res_sites_list },
-	{ "GET",  "/v1/sites/{name}",         ROLE_VIEWER,   res_sites_get },
-	{ "POST", "/v1/sites/{name}/drain",   ROLE_OPERATOR, res_sites_drain },
-	{ "POST", "/v1/sites/{name}/undrain", ROLE_OPERATOR, res_sites_undrain },
-	{ "GET",  "/v1/nodes",                ROLE_VIEWER,   res_nodes_list },
-	{ "GET",  "/v1/nodes/{name}",         ROLE_VIEWER,   res_nodes_get },
-	{ "POST", "/v1/nodes/{name}/drain",   ROLE_OPERATOR, res_nodes_drain },
-	{ "POST", "/v1/nodes/{name}/undrain", ROLE_OPERATOR, res_nodes_undrain },
-	{ "GET",  "/v1/services",             ROLE_VIEWER,   res_services_list },
-	{ "GET",  "/v1/services/{name}",      ROLE_VIEWER,   res_services_get },
-	{ "GET",  "/v1/shards",               ROLE_VIEWER,   res_shards_list },
-	{ "GET",  "/v1/shards/{name}",        ROLE_VIEWER,   res_shards_get },
-	{ "GET",  "/v1/mode",                 ROLE_VIEWER,   res_mode_get },
-	{ "PUT",  "/v1/mode",                 ROLE_OPERATOR, res_mode_put },
-	{ "GET",  "/v1/events",               ROLE_VIEWER,   res_events_get },
-	{ "GET",  "/v1/events/{id}",          ROLE_VIEWER,   res_events_one },
-	{ "GET",  "/v1/plan",                 ROLE_VIEWER,   res_plan_get },
-	{ "POST", "/v1/whatif",               ROLE_VIEWER,   res_whatif_post },
-	{ "GET",  "/v1/status",               ROLE_VIEWER,   res_status_get },
-	{ "GET",  "/openapi.json",            ROLE_NONE,     openapi_get },
-	{ "GET",  "/metrics",                 ROLE_NONE,     metrics_get },
-	{ "GET",  "/healthz",                 ROLE_NONE,     health_live },
-	{ "GET",  "/readyz",                  ROLE_NONE,     health_ready },
+	{ "GET",    "/v1/cluster",                   V, res_cluster_get,        NULL, NULL },
+	{ "PUT",    "/v1/cluster",                   A, res_cluster_put,        "dry_run", "*" },
+	{ "GET",    "/v1/sites",                     V, res_sites_list,         PAGE, NULL },
+	{ "GET",    "/v1/sites/{name}",              V, res_sites_get,          NULL, NULL },
+	{ "POST",   "/v1/sites/{name}/drain",        O, res_sites_drain,        NULL, DRAIN },
+	{ "POST",   "/v1/sites/{name}/undrain",      O, res_sites_undrain,      NULL, "reason" },
+	{ "GET",    "/v1/nodes",                     V, res_nodes_list,         PAGE, NULL },
+	{ "GET",    "/v1/nodes/{name}",              V, res_nodes_get,          NULL, NULL },
+	{ "POST",   "/v1/nodes/{name}/drain",        O, res_nodes_drain,        NULL, DRAIN },
+	{ "POST",   "/v1/nodes/{name}/undrain",      O, res_nodes_undrain,      NULL, "reason" },
+	{ "GET",    "/v1/services",                  V, res_services_list,      PAGE, NULL },
+	{ "GET",    "/v1/services/{name}",           V, res_services_get,       NULL, NULL },
+	{ "POST",   "/v1/services/{name}/drain",     O, res_services_drain,     NULL, "site " DRAIN },
+	{ "POST",   "/v1/services/{name}/undrain",   O, res_services_undrain,   NULL, "site reason" },
+	{ "GET",    "/v1/shards",                    V, res_shards_list,        PAGE, NULL },
+	{ "GET",    "/v1/shards/{name}",             V, res_shards_get,         NULL, NULL },
+	{ "GET",    "/v1/drains",                    V, res_drains_list,        NULL, NULL },
+	{ "GET",    "/v1/overrides",                 V, res_overrides_list,     PAGE, NULL },
+	{ "POST",   "/v1/overrides",                 O, res_overrides_post,     NULL, "site node shard grade weight reason expires_s confirm_s" },
+	{ "GET",    "/v1/overrides/{id}",            V, res_overrides_get,      NULL, NULL },
+	{ "POST",   "/v1/overrides/{id}/confirm",    O, res_overrides_confirm,  NULL, "" },
+	{ "DELETE", "/v1/overrides/{id}",            O, res_overrides_delete,   "reason", NULL },
+	{ "GET",    "/v1/mode",                      V, res_mode_get,           NULL, NULL },
+	{ "PUT",    "/v1/mode",                      O, res_mode_put,           NULL, "mode reason" },
+	{ "GET",    "/v1/events",                    V, res_events_get,         "limit after kind", NULL },
+	{ "GET",    "/v1/events/{id}",               V, res_events_one,         NULL, NULL },
+	{ "GET",    "/v1/decisions",                 V, res_decisions_list,     "limit before site shard", NULL },
+	{ "GET",    "/v1/decisions/{id}",            V, res_decisions_get,      NULL, NULL },
+	{ "GET",    "/v1/audit",                     V, res_audit_list,         "limit before actor kind from to", NULL },
+	{ "GET",    "/v1/tokens",                    A, res_tokens_list,        NULL, NULL },
+	{ "POST",   "/v1/tokens",                    A, res_tokens_post,        NULL, "name role expires_s" },
+	{ "DELETE", "/v1/tokens/{name}",             A, res_tokens_delete,      NULL, NULL },
+	{ "GET",    "/v1/plan",                      V, res_plan_get,           NULL, NULL },
+	{ "POST",   "/v1/whatif",                    V, res_whatif_post,        NULL, "drain lose moves" },
+	{ "GET",    "/v1/status",                    V, res_status_get,         NULL, NULL },
+	{ "GET",    "/openapi.json",                 ROLE_NONE, openapi_get,            NULL, NULL },
+	{ "GET",    "/metrics",                      ROLE_NONE, metrics_get,            NULL, NULL },
+	{ "GET",    "/healthz",                      ROLE_NONE, health_live,            NULL, NULL },
+	{ "GET",    "/readyz",                       ROLE_NONE, health_ready,           NULL, NULL },
 };
 /* clang-format on */
 
@@ -98,7 +118,7 @@ static bool authorise(struct api *a, const struct route *rt, struct request *req
 {
 	if (rt->role == ROLE_NONE)
 		return true;
-	req->role = auth_check(a->auth, req->header[HDR_AUTHORIZATION], req->actor);
+	req->role = auth_check(a->auth, req->header[HDR_AUTHORIZATION], req->actor, req->token);
 	if (req->role >= rt->role)
 		return true;
 	a->refused++;
@@ -108,6 +128,19 @@ static bool authorise(struct api *a, const struct route *rt, struct request *req
 		*ret_response = problem(403, "This needs the role %s; the token \"%s\" has the role %s.",
 					role_str(rt->role), req->actor, role_str(req->role));
 	return false;
+}
+
+/* What is not documented is refused, not ignored: a typing error must not change what is asked. */
+static bool query_known(const struct route *rt, const struct request *req, struct response *ret_response)
+{
+	for (size_t i = 0; i < req->n_query; i++) {
+		if (view_named(rt->query, req->query[i].key))
+			continue;
+		*ret_response = problem(400, "?%.64s= is not known here; known: %s.", req->query[i].key,
+					rt->query ? rt->query : "none");
+		return false;
+	}
+	return true;
 }
 
 static struct response counted(struct api *a, struct response r)
@@ -125,7 +158,7 @@ static bool check(struct request *req, struct response *ret_response, void *arg)
 
 	if (!rt)
 		r = not_found(req, &allow);
-	else if (authorise(a, rt, req, &r))
+	else if (authorise(a, rt, req, &r) && query_known(rt, req, &r))
 		return true;
 	*ret_response = counted(a, r);
 	return false;
@@ -137,6 +170,7 @@ static struct response handle(struct request *req, void *arg)
 	struct api *a = arg;
 	const struct route *rt = find(req, &allow);
 
+	req->route = rt;
 	return counted(a, rt ? rt->handler(a, req) : not_found(req, &allow));
 }
 

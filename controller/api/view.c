@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "controller/api/problem.h"
+#include "controller/api/routes.h"
 
 /* 15 digits: what people typed comes back as they typed it */
 #define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
@@ -23,16 +24,7 @@ struct response view_reply(int status, json_t *j)
 	};
 }
 
-static bool key_allowed(const char *key, const char *const *allowed)
-{
-	for (; *allowed; allowed++)
-		if (strcmp(*allowed, key) == 0)
-			return true;
-	return false;
-}
-
-bool view_body(const struct request *req, const char *const *allowed, json_t **ret_body,
-	       struct response *ret_error)
+bool view_body(const struct request *req, json_t **ret_body, struct response *ret_error)
 {
 	json_error_t e;
 	const char *key;
@@ -51,13 +43,37 @@ bool view_body(const struct request *req, const char *const *allowed, json_t **r
 		return false;
 	}
 	json_object_foreach(j, key, v) {
-		if (!allowed || key_allowed(key, allowed))
+		if (strcmp(req->route->body, "*") == 0 || view_named(req->route->body, key))
 			continue;
 		*ret_error = problem(400, "Unknown key \"%.64s\" in the body.", key);
 		return false;
 	}
 	*ret_body = json_incref(j);
 	return true;
+}
+
+bool view_body_text(json_t *body, const char *key, const char **ret_text, struct response *ret_error)
+{
+	json_t *v = json_object_get(body, key);
+
+	*ret_text = v ? json_string_value(v) : "";
+	if (*ret_text && strlen(*ret_text) < TEXT_LEN)
+		return true;
+	*ret_error = problem(422, "%s must be a string of at most %d bytes.", key, TEXT_LEN - 1);
+	return false;
+}
+
+bool view_body_int(json_t *body, const char *key, int64_t def, int64_t min, int64_t max, int64_t *ret_value,
+		   struct response *ret_error)
+{
+	json_t *v = json_object_get(body, key);
+
+	*ret_value = v ? json_integer_value(v) : def;
+	if (!v || (json_is_integer(v) && *ret_value >= min && *ret_value <= max))
+		return true;
+	*ret_error = problem(422, "%s must be a whole number from %lld to %lld.", key, (long long)min,
+			     (long long)max);
+	return false;
 }
 
 bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max,
@@ -133,10 +149,19 @@ json_t *view_wall(int64_t wall_ms)
 
 json_t *view_drain(const struct drain *d, mono_t now)
 {
-	if (!d->on)
+	if (!d || !d->on)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o}", "reason", view_text(d->reason), "actor", view_text(d->actor),
-			 "age_ms", view_age(d->since, now), "expires", view_wall(d->expires_wall_ms));
+	json_t *j = json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "reason", view_text(d->reason),
+			      "actor", view_text(d->actor), "age_ms", view_age(d->since, now), "expires",
+			      view_wall(d->expires_wall_ms), "stage", drain_stage_str(d->stage),
+			      "stage_age_ms", view_age(d->stage_since, now), "withdraw", !d->keep,
+			      "load_before_bps", view_count(d->load_before_bps));
+
+	json_object_set_new(j, "load_bps", view_count(d->load_bps));
+	json_object_set_new(j, "residual_pct", view_ratio(d->residual * 100));
+	json_object_set_new(j, "wait_s", json_integer((json_int_t)(d->wait_ms / 1000)));
+	json_object_set_new(j, "held_by", d->held[0] ? view_text(d->held) : json_null());
+	return j;
 }
 
 const char *view_grade(const struct model *m, uint8_t grade)
@@ -149,11 +174,11 @@ json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_si
 	const struct cell_live *c = model_cell(m, site, shard);
 	const char *name = side == VIEW_SITE ? m->cl->sites[site].name : m->cl->shards[shard].name;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:o, s:o}, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:{s:o, s:o}, s:o, s:o, s:o}",
 			 side == VIEW_SITE ? "site" : "shard", name, "grade", view_grade(m, c->grade),
 			 "wanted", view_grade(m, c->wanted), "base", view_grade(m, c->base), "announced",
-			 c->announced, "load_bps", "lo", view_count(c->lo[RES_BPS]), "hi",
-			 view_count(c->hi[RES_BPS]), "age_ms", view_age(m->sites[site].report_at, now),
+			 c->announced, "pinned", c->pinned, "load_bps", "lo", view_count(c->lo[RES_BPS]),
+			 "hi", view_count(c->hi[RES_BPS]), "age_ms", view_age(m->sites[site].report_at, now),
 			 "changed_ms", view_age(c->changed_at, now), "why", view_text(c->why));
 }
 
@@ -174,4 +199,41 @@ bool view_page(const struct request *req, const struct cluster *c,
 	}
 	*ret_page = (struct view_page){ .from = (size_t)(at + 1), .limit = limit ? (size_t)limit : 1 };
 	return true;
+}
+
+uint64_t view_id(const char *s)
+{
+	uint64_t id = 0;
+
+	if (strspn(s, "0123456789") != strlen(s) || strlen(s) > 18)
+		return 0;
+	for (; *s; s++)
+		id = id * 10 + (uint64_t)(*s - '0');
+	return id;
+}
+
+bool view_kind_wanted(const char *kinds, const char *kind)
+{
+	if (!*kinds)
+		return true;
+	for (const char *s = kinds;; s++) {
+		size_t n = strcspn(s, ",");
+		if (n && strncmp(s, kind, n) == 0 && (kind[n] == 0 || kind[n] == '.'))
+			return true;
+		s += n;
+		if (!*s)
+			return false;
+	}
+}
+
+bool view_named(const char *names, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *s = names; s && len; s = strchr(s, ' ')) {
+		s += *s == ' ';
+		if (strncmp(s, name, len) == 0 && (s[len] == ' ' || !s[len]))
+			return true;
+	}
+	return false;
 }

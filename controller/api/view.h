@@ -11,13 +11,24 @@
 /* j: stolen. */
 struct response view_reply(int status, json_t *j);
 
-/* The body as a JSON object with no other keys than those in allowed (NULL-terminated). false: *ret_error is
- * the answer. An empty body is an empty object. */
-bool view_body(const struct request *req, const char *const *allowed, json_t **ret_body,
-	       struct response *ret_error);
+/* The body as a JSON object with no other keys than those of the route. false: *ret_error is the answer. An
+ * empty body is an empty object. */
+bool view_body(const struct request *req, json_t **ret_body, struct response *ret_error);
+/* A text of at most TEXT_LEN - 1 bytes, "" when absent. */
+bool view_body_text(json_t *body, const char *key, const char **ret_text, struct response *ret_error);
+/* A number from min to max; def when absent. */
+bool view_body_int(json_t *body, const char *key, int64_t def, int64_t min, int64_t max, int64_t *ret_value,
+		   struct response *ret_error);
 /* An unsigned query argument within limits; def when absent. */
 bool view_query_uint(const struct request *req, const char *key, uint64_t def, uint64_t max,
 		     uint64_t *ret_value, struct response *ret_error);
+
+/* Is it one of these? names: with one space between; NULL: none. */
+bool view_named(const char *names, const char *name);
+/* An event's id; 0 when it is none. */
+uint64_t view_id(const char *s);
+/* kinds: comma separated, "" is all; "node" takes "node.up", too. */
+bool view_kind_wanted(const char *kinds, const char *kind);
 
 json_t *view_text(const char *s);		       /* never NULL, whatever bytes s has */
 json_t *view_age(mono_t at, mono_t now);	       /* ms or null */

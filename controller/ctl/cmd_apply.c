@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "controller/ctl/ctl.h"
-#include "controller/ctl/diff.h"
+#include "controller/diff.h"
 #include "controller/ctl/file.h"
 #include "controller/ctl/yaml.h"
 #include "proto/base/mem.h"

@@ -22,61 +22,31 @@ json_t *openapi;
 
 static struct snapshot snapshot; /* below */
 
-static struct op_result stub_result(const char *actor)
+void fleet_changed(struct fleet *f)
 {
-	struct op_result r = stub.answer;
-
-	stub.calls++;
-	snprintf(stub.actor, sizeof(stub.actor), "%s", actor);
-	if (!r.status)
-		r = (struct op_result){ .status = 200, .detail = "done" };
-	return r;
+	(void)f;
 }
 
-struct op_result control_put_cluster(struct controller *c, const char *actor, json_t *doc,
-				     const char *if_match, bool dry_run)
+void rounds_changed(struct rounds *r)
 {
-	json_t *errors = json_array();
-	struct cluster *cl = NULL;
-
-	snprintf(stub.if_match, sizeof(stub.if_match), "%s", if_match);
-	stub.dry_run = dry_run;
-	if (cluster_parse(doc, &cl, errors) != 0)
-		return (struct op_result){ .status = 422,
-					   .detail = "the document is wrong",
-					   .errors = errors };
-	json_decref(errors);
-	if (dry_run)
-		cluster_free(cl);
-	else
-		model_set_cluster(&c->model, cl);
-	snapshot.grades = &c->model.cl->grades;
-	return stub_result(actor);
+	(void)r;
+	snapshot.grades = &t.c.model.cl->grades;
 }
 
-struct op_result control_set_mode(struct controller *c, const char *actor, enum steer_mode mode,
-				  const char *reason)
+int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
+			  struct guard_verdict *ret_verdict)
 {
-	c->model.mode = mode;
-	snprintf(c->model.mode_reason, TEXT_LEN, "%s", reason);
-	return stub_result(actor);
+	(void)r;
+	(void)moves;
+	(void)n;
+	ret_verdict->id = GUARD_I1;
+	snprintf(ret_verdict->why, sizeof(ret_verdict->why), "web-a would be announced by one site");
+	return stub.guard_refuses ? ERR_GUARD : 0;
 }
 
-struct op_result control_drain(struct controller *c, const char *actor, enum drain_kind kind,
-			       const char *name, const char *reason, int64_t expires_s)
+const char *guard_str(enum guard_id id)
 {
-	(void)c;
-	(void)kind;
-	snprintf(stub.name, sizeof(stub.name), "%s", name);
-	snprintf(stub.reason, sizeof(stub.reason), "%s", reason);
-	stub.expires_s = expires_s;
-	return stub_result(actor);
-}
-
-struct op_result control_undrain(struct controller *c, const char *actor, enum drain_kind kind,
-				 const char *name)
-{
-	return control_drain(c, actor, kind, name, "", 0);
+	return id == GUARD_I1 ? "I1" : "?";
 }
 
 size_t fleet_sessions(const struct fleet *f)
@@ -168,9 +138,11 @@ static void fill_model(void)
 						  .util = 0.9,
 						  .weight = 100,
 						  .shards = m->nodes[i].shards };
-	m->nodes[1].drain = (struct drain){
-		.on = true, .reason = "cut in two \xc3", .since = mono_now(), .expires_wall_ms = 1700000000000
-	};
+	m->nodes[1].drain = (struct drain){ .on = true,
+					    .stage = DRAIN_WAITING,
+					    .reason = "cut in two \xc3",
+					    .since = mono_now(),
+					    .expires_wall_ms = 1700000000000 };
 	m->nodes[0].shards[0].seen = true;
 	m->nodes[0].load[RES_BPS] = (double)NAN;
 	m->sites[0] = (struct site_live){ .healthy = true, .util = 0.95, .report_at = mono_now() };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The whole API behind its real HTTPS server on loopback, with a controller of stubs: what the operations
- * were asked is in stub, what they answer is set there. The model is a small cluster with something wrong
- * with it. Answers can be held against openapi.json. */
+ * The whole API behind its real HTTPS server on loopback, with the real operations on a store in memory; the
+ * guard, the rounds and the fleet are stand-ins that say what stub is set to. The model is a small cluster
+ * with something wrong with it. Answers can be held against openapi.json. */
 #ifndef UNIT_API_RIG_H
 #define UNIT_API_RIG_H
 #include <jansson.h>
@@ -13,14 +13,9 @@
 extern char rig_cluster[]; /* the document of the model */
 
 struct stub {
-	int calls;
-	char actor[NAME_LEN], name[NAME_LEN], reason[TEXT_LEN], if_match[64];
-	int64_t expires_s;
-	bool dry_run, no_round, busy;
+	bool no_round, busy, guard_refuses;
 	struct move moves[STEER_MOVES]; /* the last question of what if */
 	size_t n_moves;
-	bool guard_refuses;
-	struct op_result answer; /* status 0: do it */
 };
 extern struct stub stub;
 

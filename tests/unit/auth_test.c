@@ -31,9 +31,10 @@ static void line(FILE *f, const char *name, const char *role, const char *token)
 
 static void expect(struct auth *a, const char *header, enum role role, const char *actor)
 {
+	uint8_t hash[AUTH_HASH_LEN];
 	char got[NAME_LEN] = "";
 
-	assert_int_equal(auth_check(a, header, got), role);
+	assert_int_equal(auth_check(a, header, got, hash), role);
 	assert_string_equal(got, actor);
 }
 
@@ -55,7 +56,7 @@ static void test_roles(void **state)
 	line(f, "olaf", "operator", "t2");
 	line(f, "ada", "admin", "t3");
 	fflush(f);
-	struct auth *a = auth_new(path);
+	struct auth *a = auth_new(path, NULL);
 	expect(a, "Bearer t1", ROLE_VIEWER, "vera");
 	expect(a, "Bearer t2", ROLE_OPERATOR, "olaf");
 	expect(a, "bearer  t3", ROLE_ADMIN, "ada");
@@ -84,7 +85,7 @@ static void test_broken_lines(void **state)
 	line(f, "vera", "viewer", "t1");
 	line(f, "vera", "admin", "t2"); /* the name is taken */
 	fflush(f);
-	struct auth *a = auth_new(path);
+	struct auth *a = auth_new(path, NULL);
 	expect(a, "Bearer t0", ROLE_NONE, "");
 	expect(a, "Bearer t1", ROLE_VIEWER, "vera");
 	expect(a, "Bearer t2", ROLE_NONE, "");
@@ -95,7 +96,7 @@ static void test_changes(void **state)
 {
 	(void)state;
 	write_file("vera", "viewer", "t1");
-	struct auth *a = auth_new(path);
+	struct auth *a = auth_new(path, NULL);
 	expect(a, "Bearer t1", ROLE_VIEWER, "vera");
 	/* the same size, the same second: revoked at once all the same */
 	write_file("vera", "viewer", "t2");
@@ -127,7 +128,7 @@ static void test_too_many(void **state)
 		line(f, name, "viewer", token);
 	}
 	fflush(f);
-	struct auth *a = auth_new(path);
+	struct auth *a = auth_new(path, NULL);
 	expect(a, "Bearer t999", ROLE_VIEWER, "n999");
 	expect(a, "Bearer t1000", ROLE_NONE, "");
 	auth_free(a);

@@ -112,23 +112,36 @@ static void test_document_is_taken_once_and_survives(void **state)
 	model_done(&again.model);
 }
 
+static struct op_result drain_at(struct rig *r, enum drain_kind kind, const char *name, const char *reason,
+				 int64_t expires_s)
+{
+	struct drain_ask ask = { .kind = kind,
+				 .name = name,
+				 .reason = reason,
+				 .expires_s = expires_s,
+				 .wait_s = 60,
+				 .residual_pct = 10 };
+
+	return control_drain(&r->c, "t", &ask);
+}
+
 static void test_drain_needs_reason_and_guard(void **state)
 {
 	struct rig *r = *state;
 	char why[TEXT_LEN];
 
 	put(r, document, "", false);
-	assert_int_equal(control_drain(&r->c, "t", DRAIN_SITE, "nowhere", "r", 0).status, 404);
-	assert_int_equal(control_drain(&r->c, "t", DRAIN_SITE, "a", "", 0).status, 422);
+	assert_int_equal(drain_at(r, DRAIN_SITE, "nowhere", "r", 0).status, 404);
+	assert_int_equal(drain_at(r, DRAIN_SITE, "a", "", 0).status, 422);
 	guard_says = ERR_GUARD;
-	struct op_result res = control_drain(&r->c, "t", DRAIN_SITE, "a", "r", 0);
+	struct op_result res = drain_at(r, DRAIN_SITE, "a", "r", 0);
 	assert_int_equal(res.status, 409);
 	assert_non_null(strstr(res.detail, "I1"));
 	assert_false(r->c.model.sites[0].drain.on);
 	guard_says = 0;
-	assert_int_equal(control_drain(&r->c, "t", DRAIN_SITE, "a", "repair", 60).status, 200);
+	assert_int_equal(drain_at(r, DRAIN_SITE, "a", "repair", 60).status, 200);
 	assert_true(r->c.model.sites[0].drain.on);
-	assert_int_equal(control_drain(&r->c, "t", DRAIN_SITE, "a", "again", 0).status, 409);
+	assert_int_equal(drain_at(r, DRAIN_SITE, "a", "again", 0).status, 409);
 
 	struct controller again = { .store = r->c.store, .events = r->c.events };
 	model_init(&again.model, cluster_empty());
@@ -137,7 +150,7 @@ static void test_drain_needs_reason_and_guard(void **state)
 	assert_string_equal(again.model.sites[0].drain.reason, "repair");
 	model_done(&again.model);
 
-	assert_int_equal(control_undrain(&r->c, "t", DRAIN_SITE, "a").status, 200);
+	assert_int_equal(control_undrain(&r->c, "t", DRAIN_SITE, "a", NULL, "").status, 200);
 	assert_false(r->c.model.sites[0].drain.on);
 }
 
@@ -147,7 +160,7 @@ static void test_freeze_beats_everything(void **state)
 
 	put(r, document, "", false);
 	assert_int_equal(control_set_mode(&r->c, "t", MODE_FREEZE, "storm").status, 200);
-	assert_int_equal(control_drain(&r->c, "t", DRAIN_SITE, "a", "r", 0).status, 409);
+	assert_int_equal(drain_at(r, DRAIN_SITE, "a", "r", 0).status, 409);
 	assert_int_equal(control_set_mode(&r->c, "t", MODE_STEER, "").status, 200);
 	assert_int_equal(r->c.model.mode, MODE_STEER);
 }

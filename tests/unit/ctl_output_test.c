@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "controller/ctl/column.h"
-#include "controller/ctl/diff.h"
+#include "controller/diff.h"
 #include "controller/ctl/opts.h"
 #include "controller/ctl/output.h"
 #include "controller/ctl/sse.h"

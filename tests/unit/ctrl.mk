@@ -1,5 +1,6 @@
 # the controller's document, store, events and API
-api_rig := $(wildcard controller/api/*.c) controller/cluster.c controller/cluster_schema.c controller/model.c \
+api_rig := $(wildcard controller/api/*.c) controller/control.c controller/drains.c controller/overrides.c \
+           controller/drain.c controller/diff.c controller/cluster.c controller/cluster_schema.c controller/model.c \
            controller/meter.c controller/events.c controller/store.c controller/store_memory.c \
            controller/steer/policy.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
            tests/unit/api_rig.c $(base)
@@ -12,8 +13,9 @@ store_etcd_src := controller/store.c controller/store_memory.c controller/store_
                controller/etcd_worker.c controller/etcd_mirror.c controller/lead.c tests/unit/store_contract.c tests/unit/etcd_rig.c $(base)
 lead_src    := controller/lead.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c $(base)
-auth_src    := controller/api/auth.c $(base)
-http_src    := controller/api/http.c controller/api/problem.c controller/api/view.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
+auth_src    := controller/api/auth.c controller/store.c controller/store_memory.c $(base)
+http_src    := controller/drain.c controller/api/http.c controller/api/problem.c controller/api/view.c \
+               $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
 sse_src     := $(api_rig)

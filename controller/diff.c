@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "controller/ctl/diff.h"
+#include "controller/diff.h"
 
 #include <stdbool.h>
 #include <string.h>
