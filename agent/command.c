@@ -232,6 +232,9 @@ int command_main(int argc, char **argv)
 	const struct row *row = find(argv[0]);
 	int c;
 
+	if (strcmp(argv[0], "enroll") == 0) /* the one that has options of its own */
+		return command_enroll(argc, argv);
+
 	if (!row) {
 		fprintf(stderr, "sluice-agent: \"%s\" is no command; try 'sluice-agent --help'\n", argv[0]);
 		return 2;

@@ -10,6 +10,8 @@ int command_main(int argc, char **argv);
 
 /* lost.c: withdraws what on_agent_loss: withdraw says, for systemd's OnFailure. */
 int command_lost(const char *config);
+/* enroll.c: reads its own options. */
+int command_enroll(int argc, char **argv);
 /* import.c: argv[0] is the file. */
 int command_import(const char *path);
 #endif

@@ -34,7 +34,7 @@ static const char usage[] =
 	"Announces and withdraws anycast routes through FRR's bgpd by local health checks\n"
 	"and, when a controller is configured, by its directives. Stopping it changes no\n"
 	"announcement, unless on_stop says so. SIGHUP reads the configuration again.\n\n"
-	"commands: status, disable, enable, reload, metrics, import, lost\n"
+	"commands: enroll, status, disable, enable, reload, metrics, import, lost\n"
 	"          (sluice-agent COMMAND --help)\n";
 
 static int print_config(const struct agent_config *cfg)

@@ -225,6 +225,8 @@ static void on_tick(uv_timer_t *t)
 	struct node *n = t->data;
 
 	maybe_speak(n);
+	if (n->identity)
+		identity_tick(n->identity);
 	end_simulations(n);
 	relax(n);
 	local_tick(n->local);
@@ -407,11 +409,22 @@ static void on_directive(const struct msg_directive *d, void *arg)
 
 static void on_session(bool active, const char *why, void *arg)
 {
-	(void)arg;
+	struct node *n = arg;
+
+	if (n->identity)
+		identity_up(n->identity, active);
 	if (active)
 		log_info("controller: connected to %s", why);
 	else
 		log_warn("controller: %s; keeping what is announced", why);
+}
+
+static void on_cert(const struct msg *m, void *arg)
+{
+	struct node *n = arg;
+
+	if (n->identity)
+		identity_msg(n->identity, m);
 }
 
 static bool health_known(const struct node *n)
@@ -424,19 +437,22 @@ static bool health_known(const struct node *n)
 
 static const struct apply_ops apply_callbacks = { .applied = on_applied, .bgpd = on_bgpd };
 static const struct session_ops session_callbacks = {
-	.hello = on_hello, .report = on_report, .directive = on_directive, .state = on_session
+	.hello = on_hello,
+	.report = on_report,
+	.directive = on_directive,
+	.state = on_session,
+	.cert = on_cert,
 };
 
 /* A report says up or down: the first one waits until the checks know, or a restarted agent would look dead.
  */
 static void maybe_speak(struct node *n)
 {
-	if (!n->creds || (!health_known(n) && mono_diff_ms(n->started_at, mono_now()) < SPEAK_MS))
+	if (n->session || !n->identity || !identity_creds(n->identity) ||
+	    (!health_known(n) && mono_diff_ms(n->started_at, mono_now()) < SPEAK_MS))
 		return;
-	n->session = session_new(n->loop, n->cfg, n->creds, &session_callbacks, n);
+	n->session = session_new(n->loop, n->cfg, identity_creds(n->identity), &session_callbacks, n);
 	session_quiet(n->session, voice_of(&n->simulated));
-	tls_creds_unref(n->creds);
-	n->creds = NULL;
 }
 
 /* -- building ---------------------------------------------------------------------------------------- */
@@ -466,16 +482,6 @@ static void read_boot_id(struct node *n)
 	if (!f || !fgets(n->boot_id, sizeof(n->boot_id), f))
 		snprintf(n->boot_id, sizeof(n->boot_id), "unknown");
 	n->boot_id[strcspn(n->boot_id, "\n")] = 0;
-}
-
-static int check_certificate(const struct agent_config *cfg, struct tls_creds *creds, char *ret_why)
-{
-	if (strcmp(tls_creds_name(creds), cfg->node) == 0)
-		return 0;
-	snprintf(ret_why, CONF_WHY_LEN,
-		 "%s is the certificate of \"%s\", but node is \"%s\": they must be the same",
-		 cfg->controller->cert, tls_creds_name(creds), cfg->node);
-	return ERR_CERT;
 }
 
 static void on_synced(uv_fs_t *req)
@@ -540,32 +546,38 @@ static void start_parts(struct node *n)
 	n->local = local_new(n->loop, cfg, (struct service *const *)n->services);
 }
 
-/* None without a controller. */
-int node_load_creds(const struct agent_config *cfg, struct tls_creds **ret_creds, char *ret_why)
-{
-	struct tls_creds *creds;
-	char why[TEXT_LEN];
+/* -- certificates ------------------------------------------------------------------------------------- */
 
-	if (!cfg->controller)
-		return 0;
-	int err =
-		tls_creds_load(cfg->controller->ca, cfg->controller->cert, cfg->controller->key, &creds, why);
-	if (err < 0) {
-		snprintf(ret_why, CONF_WHY_LEN, "%s", why);
-		return err;
-	}
-	err = check_certificate(cfg, creds, ret_why);
-	if (err < 0)
-		tls_creds_unref(creds);
-	else
-		*ret_creds = creds;
-	return err;
+static void send_identity(const struct msg *m, void *arg)
+{
+	struct node *n = arg;
+
+	if (n->session)
+		session_send(n->session, m);
+}
+
+static void on_creds(struct tls_creds *creds, void *arg)
+{
+	struct node *n = arg;
+
+	if (n->session)
+		session_set_creds(n->session, creds);
+}
+
+void node_be(struct node *n, struct identity *id)
+{
+	static const struct identity_ops ops = { .send = send_identity, .creds = on_creds };
+
+	identity_free(n->identity);
+	n->identity = id;
+	if (id)
+		identity_attach(id, &ops, n);
 }
 
 int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_node, char *ret_why)
 {
-	struct tls_creds *creds = NULL;
-	int err = node_load_creds(cfg, &creds, ret_why);
+	struct identity *id = NULL;
+	int err = cfg->controller ? identity_new(cfg, cfg->state_dir, &id, ret_why) : 0;
 
 	if (err < 0)
 		return err;
@@ -576,7 +588,7 @@ int node_new(uv_loop_t *loop, const struct agent_config *cfg, struct node **ret_
 	node_make_slots(n);
 	read_boot_id(n);
 	node_load_orders(n);
-	n->creds = creds;
+	node_be(n, id);
 	n->started_at = mono_now();
 	start_parts(n);
 	uv_timer_init(loop, &n->tick);

@@ -5,6 +5,7 @@
 #define AGENT_NODE_INT_H
 #include "agent/apply.h"
 #include "agent/failsafe.h"
+#include "agent/identity.h"
 #include "agent/local.h"
 #include "agent/node.h"
 #include "agent/orders.h"
@@ -43,7 +44,7 @@ struct node {
 	struct uplink uplink;
 	char boot_id[NAME_LEN];
 	uv_timer_t tick;
-	struct tls_creds *creds; /* NULL: alone, or the session has been started */
+	struct identity *identity; /* NULL: alone */
 	mono_t started_at;
 	bool stopping; /* services with on_stop: withdraw are on their way out */
 	mono_t stop_by;
@@ -54,7 +55,8 @@ struct node {
 void node_decide(struct node *n);
 /* node.c: pieces that a reload makes anew */
 void node_make_slots(struct node *n);
-int node_load_creds(const struct agent_config *cfg, struct tls_creds **ret_creds, char *ret_why);
+/* Takes id: who we are from now on; NULL: alone. */
+void node_be(struct node *n, struct identity *id);
 void node_load_orders(struct node *n);
 void node_start_sampler(struct node *n);
 void node_start_apply(struct node *n);

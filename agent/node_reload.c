@@ -40,8 +40,7 @@ static void node_free(struct node *n)
 {
 	if (n->session)
 		session_free(n->session);
-	if (n->creds)
-		tls_creds_unref(n->creds);
+	node_be(n, NULL);
 	local_free(n->local);
 	for (unsigned i = 0; i < n->cfg->services_count; i++)
 		service_free(n->services[i]);
@@ -212,8 +211,8 @@ static void swap_config(struct node *n, const struct agent_config *cfg)
 
 int node_reload(struct node *n, const struct agent_config *cfg, char *ret_why)
 {
-	struct tls_creds *creds = NULL;
-	int err = node_load_creds(cfg, &creds, ret_why);
+	struct identity *id = NULL;
+	int err = cfg->controller ? identity_new(cfg, n->state_dir, &id, ret_why) : 0;
 
 	if (err < 0)
 		return err;
@@ -224,9 +223,7 @@ int node_reload(struct node *n, const struct agent_config *cfg, char *ret_why)
 	if (n->session)
 		session_free(n->session);
 	n->session = NULL;
-	if (n->creds)
-		tls_creds_unref(n->creds);
-	n->creds = creds;
+	node_be(n, id);
 	n->started_at = mono_now();
 	n->reloads++;
 	swap_config(n, cfg);

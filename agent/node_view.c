@@ -65,8 +65,9 @@ static json_t *view_controller(const struct node *n)
 {
 	if (!n->cfg->controller)
 		return json_null();
-	return json_pack("{sb sI sI}", "connected", n->session && session_is_active(n->session), "epoch",
-			 (json_int_t)orders_epoch(n->orders), "seq", (json_int_t)orders_seq(n->orders));
+	return json_pack("{sb sI sI so}", "connected", n->session && session_is_active(n->session), "epoch",
+			 (json_int_t)orders_epoch(n->orders), "seq", (json_int_t)orders_seq(n->orders),
+			 "certificate", n->identity ? identity_view(n->identity) : json_null());
 }
 
 json_t *node_status(const struct node *n)

@@ -152,12 +152,19 @@ static void got_ping(struct session *s, const struct msg *m)
 	link_send(s->link, &pong);
 }
 
+static void got_cert(struct session *s, const struct msg *m)
+{
+	if (s->state == ACTIVE && s->ops->cert)
+		s->ops->cert(m, s->arg);
+}
+
 static void on_msg(struct link *l, const struct msg *m, void *arg)
 {
 	static void (*const handlers[])(struct session *, const struct msg *) = {
 		[MSG_WELCOME] = got_welcome, [MSG_NOT_LEADER] = got_not_leader,
 		[MSG_REFUSED] = got_refused, [MSG_DIRECTIVE] = got_directive,
-		[MSG_PING] = got_ping,
+		[MSG_PING] = got_ping,	     [MSG_CERT_ANSWER] = got_cert,
+		[MSG_TRUST] = got_cert,
 	};
 	struct session *s = arg;
 
@@ -211,6 +218,12 @@ struct session *session_new(uv_loop_t *loop, const struct agent_config *cfg, str
 	}
 	uv_timer_start(&s->retry, on_retry, 0, 0);
 	return s;
+}
+
+void session_set_creds(struct session *s, struct tls_creds *creds)
+{
+	tls_creds_unref(s->creds);
+	s->creds = tls_creds_ref(creds);
 }
 
 void session_report_now(struct session *s)

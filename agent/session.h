@@ -17,12 +17,16 @@ struct session_ops {
 	/* d is the session's */
 	void (*directive)(const struct msg_directive *d, void *arg);
 	void (*state)(bool active, const char *why, void *arg);
+	/* CertAnswer and Trust; m is the session's */
+	void (*cert)(const struct msg *m, void *arg);
 };
 
 struct session *session_new(uv_loop_t *loop, const struct agent_config *cfg, struct tls_creds *creds,
 			    const struct session_ops *ops, void *arg);
 /* A report out of turn: something changed. */
 void session_report_now(struct session *s);
+/* For the connections to come; the present one goes on. */
+void session_set_creds(struct session *s, struct tls_creds *creds);
 /* Sent when active, dropped otherwise. */
 void session_send(struct session *s, const struct msg *m);
 bool session_is_active(const struct session *s);

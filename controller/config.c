@@ -31,12 +31,19 @@ static const cyaml_schema_field_t tls_fields[] = {
 	STR("key", 0, tls.key),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t enrol_fields[] = {
+	STR("cert", 0, enrol.cert),
+	STR("key", 0, enrol.key),
+	CYAML_FIELD_UINT("life_s", OPT, struct ctrl_config, enrol.life_s),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t top_fields[] = {
 	STR("state_dir", OPT, state_dir),
 	STR("log", OPT, log),
 	PART("agents", OPT, agents_fields),
 	PART("api", OPT, api_fields),
 	PART("tls", CYAML_FLAG_DEFAULT, tls_fields),
+	PART("enrol", OPT, enrol_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t top = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct ctrl_config,
@@ -69,6 +76,11 @@ static int verify(struct ctrl_config *c, const char *path, char *ret_why)
 		snprintf(ret_why, CONF_WHY_LEN, "%s: api.listen: \"%s\": %s", path, c->api.listen, why);
 		return ERR_CONFIG;
 	}
+	if (c->enrol.life_s < 60 || c->enrol.life_s > 10u * 366 * 86400) {
+		snprintf(ret_why, CONF_WHY_LEN, "%s: enrol.life_s: %u is outside 60 (a minute) to ten years",
+			 path, c->enrol.life_s);
+		return ERR_CONFIG;
+	}
 	return 0;
 }
 
@@ -85,6 +97,8 @@ int ctrl_config_load(const char *path, struct ctrl_config **ret_config, char *re
 	default_str(&c->agents.listen, "0.0.0.0:7400");
 	default_str(&c->api.listen, "127.0.0.1:7443");
 	default_str(&c->api.tokens, "/etc/sluice/tokens");
+	if (!c->enrol.life_s)
+		c->enrol.life_s = 90 * 86400;
 	err = verify(c, path, ret_why);
 	if (err < 0) {
 		ctrl_config_free(c);

@@ -16,6 +16,10 @@ struct ctrl_config {
 	struct {
 		char *ca, *cert, *key;
 	} tls;
+	struct {
+		char *cert, *key; /* of the enrolment CA; NULL: nodes get their certificates by hand */
+		uint32_t life_s;  /* of what it signs */
+	} enrol;
 	/* parsed, filled by ctrl_config_load */
 	struct sockaddr_storage agents_listen, api_listen;
 };

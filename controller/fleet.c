@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/enrol.h"
 #include "controller/meter.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -14,22 +15,28 @@
 #define REPORT_MS   1000
 #define EXPIRES_MS  3600000 /* I8: a weakening nobody renews for an hour falls back */
 #define RENEW_MS    (PERMIT_MS / 3)
-#define DEAF_MS	    3000
-#define SETTLE_MS   10000      /* after a new leader's start: who else serves is not known yet */
 #define LEASE_NEVER UINT64_MAX /* only an answer ends it */
+#define SAID	    64
+#define SAY_AGAIN_S 600 /* who is refused comes back every few seconds; the event does not */
 
 struct session {
 	struct fleet *fleet;
 	struct link *link;
-	ssize_t node;	       /* index in the model, -1 before Hello */
-	bool refused, waiting; /* waiting: for a leader; its Hello is kept */
-	struct msg_hello hello;
+	ssize_t node; /* index in the model, -1 before Hello */
+	bool refused;
 	mono_t sent_at;
 	uint64_t heard_us;    /* boot_us of its newest report; 0: none yet, so no lease can start */
 	struct prefix *allow; /* the agent's whitelist */
 	size_t n_allow;
 	struct msg_directive last; /* as sent; seq is the fleet's */
+	struct msg_identity identity;
+	bool identified;
 	struct session *next;
+};
+
+struct said {
+	char who[NAME_LEN], why[TEXT_LEN];
+	mono_t at;
 };
 
 struct fleet {
@@ -40,6 +47,8 @@ struct fleet {
 	size_t n_sessions;
 	uint64_t seq;
 	fleet_ask_fn ask;
+	struct said said[SAID]; /* a ring */
+	size_t next_said;
 };
 
 static struct node_live *live(struct session *s)
@@ -54,6 +63,26 @@ static const char *node_name(const struct session *s)
 
 /* -- refusing ---------------------------------------------------------------------------------------- */
 
+/* True the first time in a while that this one is turned away for this. who: a port at its end is left out.
+ */
+static bool news(struct fleet *f, const char *who, const char *why)
+{
+	const char *colon = strrchr(who, ':');
+	mono_t now = mono_now();
+	struct said it = { .at = now };
+
+	snprintf(it.who, sizeof(it.who), "%.*s", colon ? (int)(colon - who) : (int)strlen(who), who);
+	snprintf(it.why, sizeof(it.why), "%s", why);
+	for (size_t i = 0; i < SAID; i++) {
+		const struct said *s = &f->said[i];
+		if (mono_is_set(s->at) && !strcmp(s->who, it.who) && !strcmp(s->why, it.why) &&
+		    mono_diff_ms(s->at, now) < SAY_AGAIN_S * 1000)
+			return false;
+	}
+	f->said[f->next_said++ % SAID] = it;
+	return true;
+}
+
 static void refuse(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void refuse(struct session *s, int code, const char *fmt, ...)
 {
@@ -64,9 +93,10 @@ static void refuse(struct session *s, int code, const char *fmt, ...)
 	vsnprintf(m.refused.reason, sizeof(m.refused.reason), fmt, ap);
 	va_end(ap);
 	s->refused = true;
-	events_emit(s->fleet->c->events, NULL, 0, "agent.refused", "warning",
-		    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)),
-		    "%s (%s): %s", link_peer(s->link), link_addr(s->link), m.refused.reason);
+	if (news(s->fleet, link_peer(s->link), m.refused.reason))
+		events_emit(s->fleet->c->events, NULL, 0, "agent.refused", "warning",
+			    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)),
+			    "%s (%s): %s", link_peer(s->link), link_addr(s->link), m.refused.reason);
 	link_send(s->link, &m);
 	link_close(s->link, m.refused.reason);
 }
@@ -97,10 +127,7 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 		return cell->grade;
 	if (!n->drain.on)
 		return cell->wanted;
-	/* a new leader has not heard everybody yet: a drained node stays as it is meanwhile */
-	bool settling = mono_diff_ms(m->term_at, mono_now()) < SETTLE_MS;
-	if (n->drain.stage == DRAIN_WITHDRAWN &&
-	    (model_helpers(m, node, shard) || (settling && !n->shards[shard].announced)))
+	if (n->drain.stage == DRAIN_WITHDRAWN && model_helpers(m, node, shard))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
 	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted
@@ -216,7 +243,7 @@ static void direct(struct session *s)
 void fleet_direct(struct fleet *f)
 {
 	for (struct session *s = f->sessions; s; s = s->next)
-		if (s->node >= 0 && !s->refused && s->heard_us && leads(&f->c->lead))
+		if (s->node >= 0 && !s->refused)
 			direct(s);
 }
 
@@ -373,6 +400,79 @@ static void on_ping(struct session *s, const struct msg *m)
 	link_send(s->link, &pong);
 }
 
+/* -- certificates ------------------------------------------------------------------------------------- */
+
+static void send_trust(struct session *s)
+{
+	auto_free char *ca = xstrdup(enrol_ca(s->fleet->c->enrol));
+	struct msg m = { .kind = MSG_TRUST, .trust = { .ca = ca } };
+
+	link_send(s->link, &m);
+}
+
+void fleet_trust(struct fleet *f)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (s->node >= 0 && !s->refused)
+			send_trust(s);
+}
+
+static void on_cert_request(struct session *s, const struct msg *m)
+{
+	struct msg answer = { .kind = MSG_CERT_ANSWER };
+	const char *csr = m->cert_request.csr;
+
+	if (!s->fleet->c->enrol)
+		return;
+	struct op_result r =
+		enrol_renew(s->fleet->c->enrol, link_leaf(s->link), csr ? csr : "", &answer.cert_answer.cert);
+	if (r.status != 200)
+		snprintf(answer.cert_answer.error, sizeof(answer.cert_answer.error), "%s", r.detail);
+	link_send(s->link, &answer);
+	msg_done(&answer);
+}
+
+static void on_identity(struct session *s, const struct msg *m)
+{
+	const char *error = m->identity.error;
+
+	if (error[0] && strcmp(error, s->identity.error) != 0)
+		events_emit(s->fleet->c->events, NULL, 0, "cert.late", "warning",
+			    json_pack("{s:s, s:I}", "node", node_name(s), "expires_s",
+				      (json_int_t)m->identity.to_s),
+			    "the certificate of %s could not be renewed: %s", node_name(s), error);
+	s->identity = m->identity;
+	s->identified = true;
+}
+
+static bool refused_by_enrol(struct session *s)
+{
+	char why[TEXT_LEN];
+
+	if (!s->fleet->c->enrol || !enrol_refuses(s->fleet->c->enrol, link_leaf(s->link), why))
+		return false;
+	refuse(s, ERR_CERT, "%s", why);
+	return true;
+}
+
+void fleet_revoked(struct fleet *f)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (s->node >= 0 && !s->refused && refused_by_enrol(s))
+			live(s)->connected = false;
+}
+
+bool fleet_identity(const struct fleet *f, size_t node, struct fleet_identity *ret)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (!s->refused && s->node == (ssize_t)node) {
+			ret->shown = link_leaf(s->link);
+			ret->told = s->identified ? &s->identity : NULL;
+			return true;
+		}
+	return false;
+}
+
 static struct session *session_of(const struct fleet *f, size_t node, const struct session *but)
 {
 	for (struct session *s = f->sessions; s; s = s->next)
@@ -405,6 +505,8 @@ static void welcome(struct session *s, const struct msg_hello *h)
 		n->shards[k].permit = n->shards[k].permit_known = false;
 	snprintf(n->boot_id, sizeof(n->boot_id), "%s", h->boot_id);
 	link_send(s->link, &m);
+	if (c->enrol)
+		send_trust(s);
 	events_emit(c->events, NULL, 0, "agent.up", "info", json_pack("{s:s}", "node", node_name(s)),
 		    "agent %s connected from %s", node_name(s), n->addr);
 	for (size_t k = 0; k < c->model.cl->n_shards; k++)
@@ -414,27 +516,10 @@ static void welcome(struct session *s, const struct msg_hello *h)
 				node_name(s), c->model.cl->shards[k].name);
 }
 
-/* Who leads, as far as we know; the agent follows, or stays until we know better. */
-static void point(struct session *s)
-{
-	struct msg m = { .kind = MSG_NOT_LEADER };
-
-	snprintf(m.not_leader.leader, sizeof(m.not_leader.leader), "%s", s->fleet->c->lead.agents);
-	link_send(s->link, &m);
-}
-
-static void keep_hello(struct session *s, const struct msg_hello *h)
-{
-	free(s->hello.prefixes);
-	s->hello = *h;
-	s->hello.prefixes = xcalloc(h->n_prefixes, sizeof(*h->prefixes));
-	memcpy(s->hello.prefixes, h->prefixes, h->n_prefixes * sizeof(*h->prefixes));
-	s->waiting = true;
-}
-
-static void admit(struct session *s, const struct msg_hello *h)
+static void on_hello(struct session *s, const struct msg *m)
 {
 	struct controller *c = s->fleet->c;
+	const struct msg_hello *h = &m->hello;
 	ssize_t node = cluster_node(c->model.cl, link_peer(s->link));
 
 	if (h->major != PROTO_MAJOR) {
@@ -443,6 +528,8 @@ static void admit(struct session *s, const struct msg_hello *h)
 		       PROTO_MAJOR);
 		return;
 	}
+	if (refused_by_enrol(s))
+		return;
 	if (node < 0) {
 		refuse(s, -ENOENT, "node \"%s\" is not in the cluster document: add it with sluicectl apply",
 		       link_peer(s->link));
@@ -462,37 +549,24 @@ static void admit(struct session *s, const struct msg_hello *h)
 	welcome(s, h);
 }
 
-static void on_hello(struct session *s, const struct msg *m)
-{
-	const struct leadership *l = &s->fleet->c->lead;
-
-	if (listens(l)) {
-		admit(s, &m->hello);
-		return;
-	}
-	keep_hello(s, &m->hello);
-	point(s);
-	/* cut off from the store, we would not hear who leads: the agent is better off elsewhere */
-	if (mono_diff_ms(l->heard_at, mono_now()) > DEAF_MS)
-		link_close(s->link, "this controller does not lead and cannot reach its store");
-}
-
 static void on_msg(struct link *l, const struct msg *m, void *arg)
 {
 	static const struct {
 		void (*fn)(struct session *, const struct msg *);
 		bool before_hello;
 	} handlers[] = {
-		[MSG_HELLO] = { on_hello, true },      [MSG_REPORT] = { on_report, false },
-		[MSG_APPLIED] = { on_applied, false }, [MSG_PERMIT_REQUEST] = { on_permit_request, false },
+		[MSG_HELLO] = { on_hello, true },
+		[MSG_REPORT] = { on_report, false },
+		[MSG_APPLIED] = { on_applied, false },
+		[MSG_PERMIT_REQUEST] = { on_permit_request, false },
+		[MSG_CERT_REQUEST] = { on_cert_request, false },
+		[MSG_IDENTITY] = { on_identity, false },
 		[MSG_PING] = { on_ping, true },
 	};
 	struct session *s = arg;
 
 	(void)l;
 	if (!s || s->refused || m->kind >= ARRAY_LEN(handlers) || !handlers[m->kind].fn)
-		return;
-	if (s->waiting && m->kind != MSG_PING)
 		return;
 	if ((s->node < 0) != handlers[m->kind].before_hello && m->kind != MSG_PING) {
 		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind),
@@ -520,7 +594,6 @@ static void free_session(struct session *s)
 	s->fleet->n_sessions--;
 	directive_done(&s->last);
 	free(s->allow);
-	free(s->hello.prefixes);
 	free(s);
 }
 
@@ -536,7 +609,7 @@ static void on_down(struct link *l, int err, const char *why, void *arg)
 		events_emit(s->fleet->c->events, NULL, 0, "agent.down", "warning",
 			    json_pack("{s:s}", "node", node_name(s)),
 			    "agent %s is gone (%s): what it announces stays as it is", node_name(s), reason);
-	} else if (!s->refused) {
+	} else if (!s->refused && news(s->fleet, link_addr(l), reason)) {
 		events_emit(s->fleet->c->events, NULL, 0, "agent.rejected", "warning",
 			    json_pack("{s:s}", "from", link_addr(l)), "connection from %s: %s", link_addr(l),
 			    reason);
@@ -564,6 +637,12 @@ static void on_connection(uv_stream_t *server, int status)
 		link_close(s->link, "too many agents are connected");
 }
 
+void fleet_set_creds(struct fleet *f, struct tls_creds *creds)
+{
+	tls_creds_unref(f->creds);
+	f->creds = tls_creds_ref(creds);
+}
+
 void fleet_on_ask(struct fleet *f, fleet_ask_fn fn)
 {
 	f->ask = fn;
@@ -581,40 +660,6 @@ void fleet_changed(struct fleet *f)
 			       link_peer(s->link));
 		else
 			s->sent_at = (mono_t){ 0 };
-	}
-}
-
-static void dismiss(struct session *s, const char *why)
-{
-	if (s->node >= 0)
-		live(s)->connected = false;
-	s->node = -1;
-	s->refused = true;
-	link_close(s->link, why);
-}
-
-void fleet_dismiss(struct fleet *f, const char *why)
-{
-	for (struct session *s = f->sessions; s; s = s->next)
-		if (s->node >= 0 && !s->refused)
-			dismiss(s, why);
-}
-
-void fleet_lead(struct fleet *f)
-{
-	bool take = listens(&f->c->lead);
-
-	for (struct session *s = f->sessions; s; s = s->next) {
-		if (s->refused || (take && !s->waiting) || (!take && s->node < 0 && !s->waiting))
-			continue;
-		if (take) {
-			s->waiting = false;
-			admit(s, &s->hello);
-			continue;
-		}
-		point(s);
-		if (s->node >= 0)
-			dismiss(s, "this controller does not lead any more");
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "controller/api/api.h"
 #include "controller/config.h"
+#include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 #include "proto/base/daemon.h"
@@ -37,6 +38,7 @@ static void stop(void *arg)
 static void release(struct app *a)
 {
 	model_done(&a->c.model);
+	enrol_free(a->c.enrol);
 	if (a->c.events)
 		events_free(a->c.events);
 	store_close(a->c.store);
@@ -76,6 +78,12 @@ static int start(struct app *a, const struct ctrl_config *cfg, char *ret_why)
 	if (err < 0)
 		return err;
 	a->c.events = events_new(a->c.store);
+	err = enrol_new(&a->c,
+			&(struct enrol_cfg){ cfg->tls.ca, cfg->tls.cert, cfg->enrol.cert, cfg->enrol.key,
+					     cfg->enrol.life_s },
+			&a->c.enrol, ret_why);
+	if (err < 0)
+		return err;
 	err = control_load(&a->c, ret_why);
 	if (err < 0)
 		return err;

@@ -33,6 +33,7 @@ res_fn res_decisions_list, res_decisions_get, res_audit_list;
 res_fn res_tokens_list, res_tokens_post, res_tokens_delete;
 res_fn res_mode_get, res_mode_put;
 res_fn res_events_get, res_events_one, res_plan_get, res_whatif_post, res_status_get;
+res_fn res_ca_get, res_enroll_post, res_nodes_token, res_nodes_revoke, res_certificates_list;
 res_fn metrics_get, health_live, health_ready, openapi_get;
 
 #define OP_EXPIRES_MAX_S (366 * 86400)

@@ -356,9 +356,9 @@ static bool declared_too_big(struct MHD_Connection *mhd)
 	return s && strtoull(s, NULL, 10) > HTTP_BODY_MAX;
 }
 
-static struct response too_big(void)
+static struct response too_big(const struct exchange *x)
 {
-	return problem(413, "The body is larger than %d bytes.", HTTP_BODY_MAX);
+	return problem(413, "The body is larger than %zu bytes.", x->body.max);
 }
 
 /* In place, like MHD's own, except that %00 stays as it is: it would end the text early. */
@@ -399,10 +399,12 @@ static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const c
 	x->req.path = url;
 	read_headers(x, mhd);
 	x->answered_early = !h->ops->check(&x->req, &x->early, h->arg);
+	if (x->req.body_max)
+		x->body.max = x->req.body_max;
 	if (!declared_too_big(mhd))
 		return MHD_YES;
 	/* not worth reading: answered now, and MHD closes the connection after it */
-	struct response r = x->answered_early ? x->early : too_big();
+	struct response r = x->answered_early ? x->early : too_big(x);
 	x->answered_early = false;
 	return answer(h, mhd, r);
 }
@@ -411,7 +413,7 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *l
 {
 	if (!x->answered_early && buf_add(&x->body, data, *len) != 0) {
 		x->answered_early = true;
-		x->early = too_big();
+		x->early = too_big(x);
 	}
 	if (x->answered_early) {
 		buf_done(&x->body);

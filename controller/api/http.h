@@ -44,6 +44,7 @@ struct request {
 	/* set by routes.c */
 	char params[HTTP_PARAMS_MAX][128]; /* the {…} parts of the route, in order */
 	char actor[NAME_LEN];		   /* name of the token; "" on open routes */
+	size_t body_max;		   /* 0: HTTP_BODY_MAX */
 	enum role role;
 	uint8_t token[AUTH_HASH_LEN]; /* its hash: for answers that never end */
 	const struct route *route;

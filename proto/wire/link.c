@@ -508,6 +508,11 @@ const char *link_peer(const struct link *l)
 	return tls_peer(l->tls);
 }
 
+const struct pki_leaf *link_leaf(const struct link *l)
+{
+	return tls_peer_leaf(l->tls);
+}
+
 const char *link_addr(const struct link *l)
 {
 	return l->addr;

@@ -35,8 +35,9 @@ struct link *link_accept(uv_stream_t *server, struct tls_creds *creds, const str
 void link_send(struct link *l, const struct msg *m);
 /* Sends what is queued and closes; down() follows. */
 void link_close(struct link *l, const char *why);
-const char *link_peer(const struct link *l); /* certificate name; "" before UP */
-const char *link_addr(const struct link *l); /* remote ADDRESS:PORT */
+const char *link_peer(const struct link *l);		/* certificate name; "" before UP */
+const struct pki_leaf *link_leaf(const struct link *l); /* of the same certificate; valid once UP */
+const char *link_addr(const struct link *l);		/* remote ADDRESS:PORT */
 void link_set_arg(struct link *l, void *arg);
 /* Other times than LINK_HANDSHAKE_MS and LINK_IDLE_MS, counted from now; 0 keeps one as it is. For tests. */
 void link_set_timeouts(struct link *l, uint64_t handshake_ms, uint64_t idle_ms);

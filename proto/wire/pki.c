@@ -394,6 +394,35 @@ static int make_leaf(struct issue *s, const char *name, enum pki_role role, cons
 	return r < 0 ? pki_tls_error(s, r) : 0;
 }
 
+/* ---- what others made ---- */
+
+static gnutls_datum_t datum(const char *text)
+{
+	return (gnutls_datum_t){ (unsigned char *)(uintptr_t)text, (unsigned)strlen(text) };
+}
+
+int pki_install(const char *dir, const char *name, const char *ca, const char *cert, const char *key,
+		char *ret_why)
+{
+	gnutls_datum_t ca_pem = datum(ca), cert_pem = datum(cert), key_pem = datum(key);
+	struct pki_paths ours, theirs;
+	int err = pki_make_paths(dir, name, &ours, ret_why);
+
+	if (!err)
+		err = pki_make_paths(dir, "ca", &theirs, ret_why);
+	if (!err)
+		err = pki_write_file(dir, theirs.cert, &ca_pem, ret_why);
+	return err ? err : pki_write_pair(dir, &ours, &cert_pem, &key_pem, true, ret_why);
+}
+
+int pki_installed(const char *dir, const char *name, char *ret_why)
+{
+	struct pki_paths p;
+	int err = pki_make_paths(dir, name, &p, ret_why);
+
+	return err ? err : pki_files_free(&p, ret_why);
+}
+
 /* ---- interface ---- */
 
 static int check_args(const char *what, const char *name, int days, char *ret_why)

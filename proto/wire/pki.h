@@ -26,6 +26,12 @@ int pki_issue(const char *dir, const char *name, enum pki_role role, const char 
 	      char *ret_why);
 /* dir/enrol.pem and dir/enrol.key: the enrolment CA, signed by dir/ca.*. */
 int pki_enrolment(const char *dir, int days, bool force, char *ret_why);
+/* dir/NAME.key, dir/NAME.pem and dir/ca.pem from texts, in place of what is there; all are whole at any
+ * instant. */
+int pki_install(const char *dir, const char *name, const char *ca, const char *cert, const char *key,
+		char *ret_why);
+/* -EEXIST with ret_why when dir/NAME.key or dir/NAME.pem is there; else 0. */
+int pki_installed(const char *dir, const char *name, char *ret_why);
 /* letters, digits, '-', '_' and '.', 1..63, not starting with '.' or '-' */
 bool pki_name_ok(const char *name);
 

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "controller/api/api_int.h"
+#include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -47,6 +48,19 @@ int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 const char *guard_str(enum guard_id id)
 {
 	return id == GUARD_I1 ? "I1" : "?";
+}
+
+void fleet_revoked(struct fleet *f)
+{
+	(void)f;
+}
+
+bool fleet_identity(const struct fleet *f, size_t node, struct fleet_identity *ret)
+{
+	(void)f;
+	(void)node;
+	(void)ret;
+	return false;
 }
 
 size_t fleet_sessions(const struct fleet *f)
@@ -318,7 +332,8 @@ int rig_group_setup(void **state)
 	https_init();
 	requote();
 	t.certs = certs_new();
-	if (pki_issue(t.certs, "ctrl", PKI_ROLE_CONTROLLER, "127.0.0.1", 10, true, why))
+	if (pki_issue(t.certs, "ctrl", PKI_ROLE_CONTROLLER, "127.0.0.1", 10, true, why) ||
+	    pki_enrolment(t.certs, 10, true, why))
 		fail_msg("%s", why);
 	t.ca = xasprintf("%s/ca.pem", t.certs);
 	t.tokens = xasprintf("%s/tokens", t.certs);
@@ -333,6 +348,8 @@ int rig_setup(void **state)
 	char why[TEXT_LEN] = "";
 	auto_free char *cert = xasprintf("%s/ctrl.pem", t.certs);
 	auto_free char *key = xasprintf("%s/ctrl.key", t.certs);
+	auto_free char *enrol_cert = xasprintf("%s/enrol.pem", t.certs);
+	auto_free char *enrol_key = xasprintf("%s/enrol.key", t.certs);
 	struct api_cfg cfg = { .ca = t.ca, .cert = cert, .key = key, .tokens = t.tokens };
 
 	(void)state;
@@ -341,6 +358,8 @@ int rig_setup(void **state)
 	t.c = (struct controller){ .loop = &t.loop, .rounds = (struct rounds *)&round_view };
 	store_open_memory(&t.c.store);
 	t.c.events = events_new(t.c.store);
+	if (enrol_new(&t.c, &(struct enrol_cfg){ t.ca, cert, enrol_cert, enrol_key, 0 }, &t.c.enrol, why))
+		fail_msg("%s", why);
 	fill_model();
 	endpoint_parse("127.0.0.1:1", &cfg.listen, NULL);
 	((struct sockaddr_in *)&cfg.listen)->sin_port = 0;
@@ -358,6 +377,7 @@ int rig_teardown(void **state)
 	api_free(t.a);
 	uv_run(&t.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&t.loop), 0);
+	enrol_free(t.c.enrol);
 	events_free(t.c.events);
 	store_close(t.c.store);
 	model_done(&t.c.model);

@@ -12,7 +12,9 @@
 
 #include "controller/api/api_int.h"
 #include "controller/api/routes.h"
+#include "controller/enrol.h"
 #include "proto/base/err.h"
+#include "proto/wire/ticket.h"
 
 static void test_openapi_walk(void **state)
 {
@@ -82,6 +84,22 @@ static char *concrete(const char *pattern)
 		     : xstrdup(pattern);
 }
 
+/* A token and a request that are good once. */
+static const char *enroll_body(void)
+{
+	static char *kept;
+	char text[TICKET_TEXT_LEN], why[TEXT_LEN] = "";
+	auto_free char *csr = NULL, *key = NULL;
+	int64_t expires_ms;
+
+	assert_int_equal(enrol_token(t.c.enrol, "test", "fra2", 600, text, &expires_ms).status, 200);
+	assert_int_equal(pki_request("fra2", &csr, &key, why), 0);
+	json_auto_t *j = json_pack("{s:s, s:s}", "token", text, "csr", csr);
+	free(kept);
+	kept = json_dumps(j, JSON_COMPACT);
+	return kept;
+}
+
 static const char *body_for(const struct route *rt)
 {
 	static const struct {
@@ -94,6 +112,7 @@ static const char *body_for(const struct route *rt)
 		  "{\"site\":\"fra\",\"shard\":\"web-a\",\"grade\":\"less\",\"reason\":\"test\","
 		  "\"confirm_s\":60}" },
 		{ "/v1/overrides/{id}/confirm", "{}" },
+		{ "/v1/nodes/{name}/token", "{}" },
 		{ "/v1/tokens", "{\"name\":\"victim\",\"role\":\"viewer\"}" },
 		{ "/v1/services/{name}/drain", "{\"site\":\"fra\",\"reason\":\"test\"}" },
 		{ "/v1/services/{name}/undrain", "{\"site\":\"fra\",\"reason\":\"test\"}" },
@@ -101,6 +120,8 @@ static const char *body_for(const struct route *rt)
 
 	if (strcmp(rt->method, "GET") == 0 || strcmp(rt->method, "DELETE") == 0)
 		return NULL;
+	if (strcmp(rt->path, "/v1/enroll") == 0)
+		return enroll_body();
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
 		if (strcmp(bodies[i].path, rt->path) == 0)
 			return bodies[i].body;
@@ -718,6 +739,34 @@ static void test_refused_with_body(void **state)
 	assert_int_equal(r.status, 403);
 }
 
+static void post_enroll(const char *body, long status, const char *says)
+{
+	auto_answer r = { 0 };
+
+	ask(&(struct ask){ .method = "POST", .path = "/v1/enroll", .body = body }, &r);
+	if (r.status != status || !strstr(r.body.data, says))
+		fail_msg("%ld: %s", r.status, r.body.data);
+	assert_null(strstr(r.headers.data, "WWW-Authenticate"));
+}
+
+/* Open to everybody: what nobody knows is small, cheap and soon told to wait. */
+static void test_enroll_abuse(void **state)
+{
+	auto_free char *big = xcalloc(1, 70001), *once = xstrdup(enroll_body());
+
+	(void)state;
+	memset(big, ' ', 70000);
+	post_enroll(big, 413, "larger than 65536 bytes");
+	post_enroll("{}", 422, "token and csr");
+	post_enroll("{\"token\":1,\"csr\":\"x\"}", 422, "token and csr");
+	post_enroll(once, 200, "BEGIN CERTIFICATE");
+	post_enroll(once, 403, "was used already");
+	for (int i = 0; i < 10; i++)
+		post_enroll("{\"token\":\"nonsense\",\"csr\":\"x\"}", 401, "not known here");
+	post_enroll("{\"token\":\"nonsense\",\"csr\":\"x\"}", 429, "too many");
+	post_enroll(enroll_body(), 200, "BEGIN CERTIFICATE");
+}
+
 static void test_big_headers(void **state)
 {
 	auto_free char *header = xcalloc(1, 100001);
@@ -738,6 +787,7 @@ int main(void)
 		T(test_openapi_walk),
 		T(test_openapi_policy),
 		T(test_roles),
+		T(test_enroll_abuse),
 		T(test_not_found),
 		T(test_method),
 		T(test_head),

@@ -1,5 +1,5 @@
 # the controller's document, store, events and API
-api_rig := $(wildcard controller/api/*.c) controller/control.c controller/drains.c controller/overrides.c \
+api_rig := $(wildcard controller/api/*.c) controller/control.c controller/enrol.c proto/wire/ticket.c controller/drains.c controller/overrides.c \
            controller/drain.c controller/diff.c controller/cluster.c controller/cluster_schema.c controller/model.c \
            controller/meter.c controller/events.c controller/store.c controller/store_memory.c \
            controller/steer/policy.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
@@ -21,3 +21,8 @@ api_src     := $(api_rig)
 sse_src     := $(api_rig)
 # put into the object by .incbin, which the compiler's dependency file does not see
 $(BUILD)/obj/controller/api/openapi.o: controller/api/openapi.json
+# certificates of nodes
+unit += enrol
+enrol_src := controller/enrol.c controller/events.c controller/store.c controller/store_memory.c \
+             proto/wire/ticket.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c \
+             tests/fuzz/enrol_fuzz.c tests/fuzz/replay.c $(base)
