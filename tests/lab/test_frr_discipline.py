@@ -163,6 +163,9 @@ def test_full_reload_by_the_operator(clean, driver):
     reload_from(clean, NODE_CONF)
     wait_until("metric back", lambda: "set metric 7" in clean.node.config(), 5)
     wait_until("announced again", lambda: all_there(clean), 10)
+    # what was reloaded is sent once more when bgpd's timer expires: the next test wants silence
+    wait_until("bgpd has looked at all maps", lambda: '"processedChange":true' not in clean.node.ask("show route-map json"))
+    clean.node.type("bgp route-map delay-timer 5")
 
 
 def test_vtysh_file_by_the_operator(clean, driver):
