@@ -15,7 +15,7 @@ DESTDIR ?=
 PY      := /usr/bin/python3
 
 PKGS := libuv libmicrohttpd jansson libprotobuf-c gnutls libnl-3.0 libnl-route-3.0 \
-        libnl-idiag-3.0 libnftables sqlite3 libcurl libcyaml yaml-0.1 libsystemd
+        libnftables sqlite3 libcurl libcyaml yaml-0.1 libsystemd
 # deps, demo and check install the libraries first, then call make again
 ifeq ($(filter deps clean help demo check,$(MAKECMDGOALS)),)
 -include build/pkg.mk

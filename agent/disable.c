@@ -12,6 +12,27 @@ static char *path_of(const char *state_dir, const struct service_cfg *s)
 	return xasprintf("%s/%s.disabled", state_dir, s->name);
 }
 
+#define QUIET_LOOKS 20
+#define TELLS_S	    1 /* the directory's clock ticks finer than this */
+
+bool disable_stirred(const char *state_dir, struct disable_watch *w)
+{
+	struct timespec now;
+	struct stat st;
+
+	if (stat(state_dir, &st) < 0)
+		return true;
+	clock_gettime(CLOCK_REALTIME, &now);
+	bool same = st.st_mtim.tv_sec == w->changed.tv_sec && st.st_mtim.tv_nsec == w->changed.tv_nsec;
+	int64_t age_s = (int64_t)now.tv_sec - (int64_t)st.st_mtim.tv_sec;
+	w->changed = st.st_mtim;
+	w->quiet = same ? w->quiet + 1 : 0;
+	if (same && age_s > TELLS_S && w->quiet < QUIET_LOOKS)
+		return false;
+	w->quiet = 0;
+	return true;
+}
+
 bool disable_reason(const char *state_dir, const struct service_cfg *s, char *ret_reason)
 {
 	auto_free char *path = path_of(state_dir, s);

@@ -20,6 +20,7 @@ struct local {
 	struct service *const *services;
 	struct hooks *hooks;
 	uv_timer_t files;
+	struct disable_watch watch;
 	mono_t *gone_at;     /* per service: since when no neighbour has a route of it; not set: some has */
 	char said[TEXT_LEN]; /* the last trouble with an address: said once */
 };
@@ -34,13 +35,15 @@ static struct service *service_named(const struct local *l, const char *name)
 
 /* -- disabled by hand -------------------------------------------------------------------------------- */
 
-static void look_at_files(struct local *l)
+static void look_at_files(struct local *l, bool stirred)
 {
 	const struct agent_config *cfg = l->cfg;
 	char reason[TEXT_LEN];
 
 	/* a callback changes the services' state only, never the list */
 	for (unsigned i = 0; i < cfg->services_count; i++) {
+		if (!stirred && !cfg->services[i].disable_file)
+			continue;
 		bool off = disable_reason(cfg->state_dir, &cfg->services[i], reason);
 		service_disable(l->services[i], off ? reason : NULL);
 	}
@@ -48,7 +51,9 @@ static void look_at_files(struct local *l)
 
 static void on_files(uv_timer_t *t)
 {
-	look_at_files(t->data);
+	struct local *l = t->data;
+
+	look_at_files(l, disable_stirred(l->cfg->state_dir, &l->watch));
 }
 
 int local_disable(struct local *l, const char *service, const char *reason, char *ret_why)
@@ -61,7 +66,7 @@ int local_disable(struct local *l, const char *service, const char *reason, char
 	}
 	int err = disable_set(l->cfg->state_dir, service_cfg(s), reason, ret_why);
 	if (!err)
-		look_at_files(l);
+		look_at_files(l, true);
 	return err;
 }
 
@@ -180,6 +185,7 @@ void local_reload(struct local *l, const struct agent_config *cfg, struct servic
 	l->cfg = cfg;
 	l->services = services;
 	l->said[0] = 0;
+	l->watch = (struct disable_watch){ 0 };
 	free(l->gone_at);
 	l->gone_at = xcalloc(cfg->services_count, sizeof(*l->gone_at));
 	local_tick(l);

@@ -2,6 +2,7 @@
  * Timers: tick, once a second, for what passes with time (permits, expiries). Everything runs on the loop. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,15 +14,17 @@
 #define ASK_MS	 1000 /* a permit is asked for again after this */
 #define SPEAK_MS 5000 /* health still unknown after this: speak to the controller all the same */
 
+static int by_prefix(const void *prefix, const void *route)
+{
+	return prefix_cmp(prefix, &((const struct route_state *)route)->prefix);
+}
+
 static const struct route_state *state_of(const struct node *n, const struct prefix *p)
 {
 	size_t count;
 	const struct route_state *r = apply_state(n->apply, &count);
 
-	for (size_t i = 0; i < count; i++)
-		if (prefix_cmp(&r[i].prefix, p) == 0)
-			return &r[i];
-	return NULL;
+	return count ? bsearch(p, r, count, sizeof(*r), by_prefix) : NULL;
 }
 
 static enum fs_order order_of(const struct node *n, const struct order *o)
@@ -147,7 +150,7 @@ static bool shard_is_up(const struct shard_intent *in, void *arg)
 	for (size_t i = 0; i < n->n_slots; i++)
 		for (size_t k = 0; k < in->n_prefixes; k++)
 			if (prefix_cmp(&n->slots[i].prefix, &in->prefixes[k]) == 0 &&
-			    service_status(n->services[n->slots[i].service]) != SERVICE_UP)
+			    health_of(n, &n->slots[i], NULL) != SERVICE_UP)
 				return false;
 	return true;
 }

@@ -2,7 +2,7 @@
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-certificates \
 	libuv1-dev libmicrohttpd-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler libgnutls28-dev \
-	libnl-3-dev libnl-route-3-dev libnl-idiag-3-dev libnftables-dev libsqlite3-dev \
+	libnl-3-dev libnl-route-3-dev libnftables-dev libsqlite3-dev \
 	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
 	iproute2 nftables procps psmisc curl jq openssl systemd mandoc shellcheck prometheus \
 	python3 python3-pytest python3-pyroute2 python3-yaml python3-hypothesis libglpk-dev \

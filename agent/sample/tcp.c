@@ -5,12 +5,14 @@
 #include "agent/sample/source.h"
 
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <netlink/cache.h>
-#include <netlink/idiag/idiagnl.h>
-#include <netlink/idiag/msg.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
+#include <netlink/socket.h>
 
 #include "agent/sample/proc.h"
 #include "proto/base/err.h"
@@ -20,6 +22,7 @@ struct tcp {
 	struct prefix *vips;
 	size_t n_vips;
 	struct host_sample last;
+	uint32_t longest; /* in the running dump */
 };
 
 static void *tcp_new(const struct source_cfg *cfg)
@@ -40,18 +43,13 @@ static bool is_any(const struct prefix *a)
 	return memcmp(a->a, zero, sizeof(zero)) == 0;
 }
 
-/* A wildcard listener serves the VIPs too; with no VIPs given every listener counts. The family is the
- * message's: libnl 3.7 makes every address 16 bytes long. */
-static bool serves_vip(const struct tcp *t, struct idiagnl_msg *m)
+/* A wildcard listener serves the VIPs too; with no VIPs given every listener counts. */
+static bool serves_vip(const struct tcp *t, const struct inet_diag_msg *m)
 {
-	bool v4 = idiagnl_msg_get_family(m) == AF_INET;
+	bool v4 = m->idiag_family == AF_INET;
 	struct prefix host = { .family = v4 ? 4 : 6, .len = v4 ? 32 : 128 };
-	struct nl_addr *addr = idiagnl_msg_get_src(m);
-	size_t size = v4 ? 4 : 16;
 
-	if (!addr || nl_addr_get_len(addr) < size)
-		return false;
-	memcpy(host.a, nl_addr_get_binary_addr(addr), size);
+	memcpy(host.a, m->id.idiag_src, v4 ? 4 : 16);
 	if (!t->n_vips || is_any(&host))
 		return true;
 	for (size_t i = 0; i < t->n_vips; i++)
@@ -60,39 +58,53 @@ static bool serves_vip(const struct tcp *t, struct idiagnl_msg *m)
 	return false;
 }
 
-static uint64_t longest_queue(const struct tcp *t, struct nl_cache *listeners)
+static int on_listener(struct nl_msg *msg, void *arg)
 {
-	uint64_t longest = 0;
+	struct tcp *t = arg;
+	const struct inet_diag_msg *m = nlmsg_data(nlmsg_hdr(msg));
 
-	for (struct nl_object *o = nl_cache_get_first(listeners); o; o = nl_cache_get_next(o)) {
-		struct idiagnl_msg *m = (struct idiagnl_msg *)o;
-		uint64_t queue = idiagnl_msg_get_rqueue(m);
-		if (idiagnl_msg_get_state(m) == TCP_LISTEN && queue > longest && serves_vip(t, m))
-			longest = queue;
-	}
-	return longest;
+	if (nlmsg_datalen(nlmsg_hdr(msg)) >= (int)sizeof(*m) && m->idiag_rqueue > t->longest &&
+	    serves_vip(t, m))
+		t->longest = m->idiag_rqueue;
+	return NL_OK;
+}
+
+static int connect_diag(struct tcp *t)
+{
+	if (t->sock)
+		return 0;
+	t->sock = nl_socket_alloc();
+	if (!t->sock)
+		abort();
+	nl_socket_modify_cb(t->sock, NL_CB_VALID, NL_CB_CUSTOM, on_listener, t);
+	return nl_connect(t->sock, NETLINK_SOCK_DIAG);
+}
+
+static int dump(struct tcp *t, int family)
+{
+	struct inet_diag_req_v2 req = { .sdiag_family = (uint8_t)family,
+					.sdiag_protocol = IPPROTO_TCP,
+					.idiag_states = 1 << TCP_LISTEN };
+	int err = nl_send_simple(t->sock, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, sizeof(req));
+
+	return err < 0 ? err : nl_recvmsgs_default(t->sock);
 }
 
 static int read_listeners(struct tcp *t, char *ret_why)
 {
-	struct nl_cache *listeners = NULL;
-	int err = 0;
+	int err = connect_diag(t);
 
-	if (!t->sock) {
-		t->sock = nl_socket_alloc();
-		if (!t->sock)
-			abort();
-		err = idiagnl_connect(t->sock);
-	}
-	if (!err)
-		err = idiagnl_msg_alloc_cache(t->sock, AF_UNSPEC, 1 << TCP_LISTEN, &listeners);
-	if (err) {
+	t->longest = 0;
+	if (err >= 0)
+		err = dump(t, AF_INET);
+	if (err >= 0)
+		err = dump(t, AF_INET6);
+	if (err < 0) {
 		nl_socket_free(t->sock);
 		t->sock = NULL;
 		return source_fail(ret_why, -EIO, "sock_diag: %s", nl_geterror(err));
 	}
-	t->last.listen_queue = longest_queue(t, listeners);
-	nl_cache_free(listeners);
+	t->last.listen_queue = t->longest;
 	return 0;
 }
 

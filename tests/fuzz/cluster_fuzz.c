@@ -13,12 +13,6 @@
 #include "proto/base/err.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 static void check_errors(json_t *errors)
 {
 	size_t i;

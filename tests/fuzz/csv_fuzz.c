@@ -8,12 +8,6 @@
 #include "controller/sim/csv.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			__builtin_trap();                                                                    \
-	} while (0)
-
 static void check(const struct csv *c)
 {
 	double sum = 0;

@@ -10,12 +10,6 @@
 #include "proto/base/err.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const types[] = { "A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT" };

@@ -12,12 +12,6 @@
 
 #define MAX 600
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 /* What a reader without pieces would find at *at: as frame_peek. */
 static int walk(const uint8_t *s, size_t n, size_t *at, size_t *ret_len)
 {

@@ -4,6 +4,13 @@
 #define FUZZ_FUZZ_H
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+
+#define must(cond)                                                                                           \
+	do {                                                                                                 \
+		if (!(cond))                                                                                 \
+			abort();                                                                             \
+	} while (0)
 
 /* Aborts when an invariant does not hold. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

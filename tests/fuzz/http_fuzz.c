@@ -9,12 +9,6 @@
 #include "proto/base/err.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct reply whole = { 0 }, pieces = { 0 };

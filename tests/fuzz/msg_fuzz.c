@@ -8,12 +8,6 @@
 #include "proto/wire/msg.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 static void round_trip(const struct msg *m)
 {
 	auto_buf first = { 0 };

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 mode=${1:?seconds or replay}
 out=build/fuzz
 mkdir -p "$out"
-packages=(libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson libsystemd)
+packages=(libprotobuf-c libuv gnutls libcyaml yaml-0.1 jansson libsystemd libnl-3.0 libnl-route-3.0)
 read -ra cflags <<<"$(pkg-config --cflags "${packages[@]}")"
 read -ra libs <<<"$(pkg-config --libs "${packages[@]}") -lm"
 flags=(-std=gnu11 -g -O1 "-fsanitize=fuzzer,address,undefined" -fno-sanitize-recover=all -D_GNU_SOURCE -I. -Ibuild/gen "${cflags[@]}")

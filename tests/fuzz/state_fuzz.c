@@ -10,12 +10,6 @@
 #include "agent/state.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 static void taken(struct state *s)
 {
 	struct state again;

@@ -10,12 +10,6 @@
 #include "proto/base/mem.h"
 #include "tests/fuzz/fuzz.h"
 
-#define must(cond)                                                                                           \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			abort();                                                                             \
-	} while (0)
-
 static void taken(json_t *v, const char *text, size_t len)
 {
 	char why[YAML_WHY];

@@ -11,19 +11,25 @@ deep=()
 [ "${1:-}" = --deep ] && deep=(-DSEQ_MAX=4 -DCLOCK_MAX=6)
 failed=0
 
-# verify NAME clean|caught FLAG...: builds a verifier of its own and runs it over all states
+# search DIR FLAG...: builds a verifier of its own and runs it over all states
+search() {
+	local dir=$1
+	shift
+	rm -rf "$dir" && mkdir -p "$dir" && cp "$here/permit.pml" "$dir" && cd "$dir" &&
+		spin "$@" -a permit.pml >spin.log 2>&1 &&
+		gcc -O2 -w -DSAFETY -DCOLLAPSE -DMEMLIM=3000 -o pan pan.c >gcc.log 2>&1 &&
+		./pan -m400000 -E >pan.log 2>&1
+}
+
+# verify NAME clean|caught FLAG...
 verify() {
 	local name=$1 want=$2 dir=$out/$1 got errors states
 	shift 2
-	rm -rf "$dir"
-	mkdir -p "$dir"
-	cp "$here/permit.pml" "$dir"
-	(
-		cd "$dir"
-		spin "$@" -a permit.pml >spin.log 2>&1
-		gcc -O2 -w -DSAFETY -DCOLLAPSE -DMEMLIM=3000 -o pan pan.c
-		./pan -m400000 -E >pan.log 2>&1
-	) || true
+	if ! (search "$dir" "$@"); then
+		printf '%-22s could not be verified: see the logs in %s\n' "$name" "$dir"
+		failed=1
+		return
+	fi
 	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$dir/pan.log")
 	states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$dir/pan.log")
 	# "out of memory" or a depth that was not enough is no proof

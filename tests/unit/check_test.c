@@ -10,6 +10,7 @@
 #include "agent/check/reply.h"
 #include "proto/base/err.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/loop_rig.h"
 
 #define DEADLINE_MS 5000
 
@@ -134,29 +135,11 @@ static void server_listen(struct fixture *f, enum manner manner, const char *rep
 	endpoint_str((struct sockaddr *)&ss, f->server.target, sizeof(f->server.target));
 }
 
-/* -- the loop, with a deadline instead of sleeping -- */
-static void on_guard(uv_timer_t *t)
-{
-	(void)t;
-}
-
-/* the tick wakes a loop in which nothing else is due */
-#define wait_until(f, condition)                                                                             \
-	do {                                                                                                 \
-		uint64_t deadline_ns = uv_hrtime() + DEADLINE_MS * UINT64_C(1000000);                        \
-		uv_timer_start(&(f)->guard, on_guard, 1, 5);                                                 \
-		while (!(condition) && uv_hrtime() < deadline_ns)                                            \
-			uv_run(&(f)->loop, UV_RUN_ONCE);                                                     \
-		uv_timer_stop(&(f)->guard);                                                                  \
-		assert_true(condition);                                                                      \
-	} while (0)
-
 static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
-	uv_loop_init(&f->loop);
-	uv_timer_init(&f->loop, &f->guard);
+	rig_open(&f->loop, &f->guard);
 	*state = f;
 	return 0;
 }

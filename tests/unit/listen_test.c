@@ -11,6 +11,7 @@
 
 #include "agent/check/check_kind.h"
 #include "agent/check/diag.h"
+#include "tests/unit/loop_rig.h"
 
 #define DEADLINE_MS 5000
 
@@ -28,27 +29,11 @@ struct fixture {
 
 static char name_[] = "l", kind_[] = "listen", udp_[] = "udp";
 
-static void on_guard(uv_timer_t *t)
-{
-	(void)t;
-}
-
-#define wait_until(f, condition)                                                                             \
-	do {                                                                                                 \
-		uint64_t deadline_ns = uv_hrtime() + DEADLINE_MS * UINT64_C(1000000);                        \
-		uv_timer_start(&(f)->guard, on_guard, 1, 5);                                                 \
-		while (!(condition) && uv_hrtime() < deadline_ns)                                            \
-			uv_run(&(f)->loop, UV_RUN_ONCE);                                                     \
-		uv_timer_stop(&(f)->guard);                                                                  \
-		assert_true(condition);                                                                      \
-	} while (0)
-
 static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
-	uv_loop_init(&f->loop);
-	uv_timer_init(&f->loop, &f->guard);
+	rig_open(&f->loop, &f->guard);
 	/* polling is out of the way: what is seen within the deadline came by an event */
 	f->cfg = (struct check_cfg){ .name = name_,
 				     .kind = kind_,
@@ -67,9 +52,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	check_free(f->check);
-	uv_close((uv_handle_t *)&f->guard, NULL);
-	uv_run(&f->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&f->loop), 0);
+	rig_close(&f->loop, &f->guard);
 	free(f);
 	return 0;
 }

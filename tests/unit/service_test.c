@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/service.h"
+#include "tests/unit/loop_rig.h"
 
 #define DEADLINE_MS 5000
 #define HOLD_MS	    60
@@ -74,28 +75,11 @@ static void on_changed(struct service *s, enum service_status from, enum service
 	snprintf(f->reasons[f->n++], TEXT_LEN, "%s", reason);
 }
 
-static void on_guard(uv_timer_t *t)
-{
-	(void)t;
-}
-
-/* the tick wakes a loop in which nothing else is due */
-#define wait_until(f, condition)                                                                             \
-	do {                                                                                                 \
-		uint64_t deadline_ns = uv_hrtime() + DEADLINE_MS * UINT64_C(1000000);                        \
-		uv_timer_start(&(f)->guard, on_guard, 1, 5);                                                 \
-		while (!(condition) && uv_hrtime() < deadline_ns)                                            \
-			uv_run(&(f)->loop, UV_RUN_ONCE);                                                     \
-		uv_timer_stop(&(f)->guard);                                                                  \
-		assert_true(condition);                                                                      \
-	} while (0)
-
 static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
-	uv_loop_init(&f->loop);
-	uv_timer_init(&f->loop, &f->guard);
+	rig_open(&f->loop, &f->guard);
 	for (int i = 0; i < 2; i++) {
 		server_up(f, i);
 		f->checks[i] = (struct check_cfg){ .name = i ? second_ : first_,
@@ -122,9 +106,7 @@ static int teardown(void **state)
 	for (int i = 0; i < 2; i++)
 		if (f->fds[i] >= 0)
 			close(f->fds[i]);
-	uv_close((uv_handle_t *)&f->guard, NULL);
-	uv_run(&f->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&f->loop), 0);
+	rig_close(&f->loop, &f->guard);
 	free(f);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "agent/check/check_kind.h"
+#include "tests/unit/loop_rig.h"
 
 #define DEADLINE_MS 8000
 
@@ -26,7 +27,8 @@
 
 static char path_[64];
 static atomic_int listener = -1;
-static atomic_bool ending, mute;
+static atomic_bool ending;
+static pthread_mutex_t mute = PTHREAD_MUTEX_INITIALIZER; /* held: no answer */
 static _Atomic(const char *) active_state;
 
 static int on_hello(sd_bus_message *m, void *arg, sd_bus_error *e)
@@ -51,8 +53,7 @@ static int get_state(sd_bus *bus, const char *path, const char *iface, const cha
 	(void)property;
 	(void)arg;
 	(void)e;
-	while (mute && !ending)
-		usleep(1000);
+	must(pthread_mutex_lock(&mute) == 0 && pthread_mutex_unlock(&mute) == 0);
 	must(strcmp(path, "/org/freedesktop/systemd1/unit/nginx_2eservice") == 0);
 	return sd_bus_message_append(reply, "s", active_state);
 }
@@ -113,109 +114,96 @@ static int listen_on(const char *path)
 	return fd;
 }
 
-struct seen {
-	int n;
+struct fixture {
+	uv_loop_t loop;
+	uv_timer_t guard;
+	struct check *check;
 	enum check_status last;
 	char reason[TEXT_LEN];
 };
 
 static void on_changed(struct check *c, enum check_status status, const char *reason, void *arg)
 {
-	struct seen *s = arg;
+	struct fixture *f = arg;
 
 	(void)c;
-	s->n++;
-	s->last = status;
-	snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	f->last = status;
+	snprintf(f->reason, sizeof(f->reason), "%s", reason);
 }
 
-static void on_guard(uv_timer_t *t)
+static int setup(void **state)
 {
-	(void)t;
+	static char name[] = "s", kind[] = "systemd", unit[] = "nginx.service";
+	struct check_cfg cfg = { .name = name,
+				 .kind = kind,
+				 .unit = unit,
+				 .interval_ms = 50,
+				 .fast_interval_ms = 20,
+				 .timeout_ms = 300,
+				 .rise = 1,
+				 .fall = 2 };
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	char why[TEXT_LEN];
+
+	rig_open(&f->loop, &f->guard);
+	assert_int_equal(check_cfg_verify(&cfg, why), 0);
+	f->check = check_new(&f->loop, &cfg, on_changed, f);
+	*state = f;
+	return 0;
 }
 
-static void wait_for(uv_loop_t *loop, uv_timer_t *guard, const struct seen *s, enum check_status want)
+static int setup_without_bus(void **state)
 {
-	uint64_t deadline_ns = uv_hrtime() + DEADLINE_MS * UINT64_C(1000000);
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
+	return setup(state);
+}
 
-	uv_timer_start(guard, on_guard, 1, 5);
-	while (s->last != want && uv_hrtime() < deadline_ns)
-		uv_run(loop, UV_RUN_ONCE);
-	uv_timer_stop(guard);
-	if (s->last != want)
-		fail_msg("%d, not %d: %s", s->last, want, s->reason);
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	/* a test that failed may hold it still */
+	pthread_mutex_trylock(&mute);
+	pthread_mutex_unlock(&mute);
+	check_free(f->check);
+	rig_close(&f->loop, &f->guard);
+	free(f);
+	return 0;
+}
+
+static void expect(struct fixture *f, enum check_status want, const char *reason)
+{
+	wait_until(f, f->last == want);
+	assert_string_equal(f->reason, reason);
 }
 
 static void test_states(void **state)
 {
-	char name[] = "s", kind[] = "systemd", unit[] = "nginx.service", why[TEXT_LEN];
-	struct check_cfg cfg = { .name = name,
-				 .kind = kind,
-				 .unit = unit,
-				 .interval_ms = 50,
-				 .fast_interval_ms = 20,
-				 .timeout_ms = 300,
-				 .rise = 1,
-				 .fall = 2 };
-	struct seen seen = { 0 };
-	uv_timer_t guard;
-	uv_loop_t loop;
+	struct fixture *f = *state;
 
-	(void)state;
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &guard);
-	assert_int_equal(check_cfg_verify(&cfg, why), 0);
-	struct check *c = check_new(&loop, &cfg, on_changed, &seen);
-	wait_for(&loop, &guard, &seen, CHECK_UP);
-	assert_string_equal(seen.reason, "nginx.service is active");
+	expect(f, CHECK_UP, "nginx.service is active");
 	active_state = "failed";
-	wait_for(&loop, &guard, &seen, CHECK_DOWN);
-	assert_string_equal(seen.reason, "nginx.service is failed");
+	expect(f, CHECK_DOWN, "nginx.service is failed");
 	active_state = "reloading";
-	wait_for(&loop, &guard, &seen, CHECK_UP);
+	expect(f, CHECK_UP, "nginx.service is reloading");
 	/* a bus that does not answer is bounded, and spoken to again when it does */
-	mute = true;
-	wait_for(&loop, &guard, &seen, CHECK_DOWN);
-	assert_string_equal(seen.reason, "systemd: no answer within 300 ms");
-	mute = false;
-	wait_for(&loop, &guard, &seen, CHECK_UP);
-	check_free(c);
-	uv_close((uv_handle_t *)&guard, NULL);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
+	must(pthread_mutex_lock(&mute) == 0);
+	expect(f, CHECK_DOWN, "systemd: no answer within 300 ms");
+	must(pthread_mutex_unlock(&mute) == 0);
+	expect(f, CHECK_UP, "nginx.service is reloading");
 }
 
 static void test_no_bus(void **state)
 {
-	char name[] = "s", kind[] = "systemd", unit[] = "nginx.service";
-	struct check_cfg cfg = { .name = name,
-				 .kind = kind,
-				 .unit = unit,
-				 .interval_ms = 50,
-				 .fast_interval_ms = 20,
-				 .timeout_ms = 300,
-				 .rise = 1,
-				 .fall = 2 };
-	struct seen seen = { 0 };
-	uv_timer_t guard;
-	uv_loop_t loop;
-
-	(void)state;
-	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &guard);
-	struct check *c = check_new(&loop, &cfg, on_changed, &seen);
-	wait_for(&loop, &guard, &seen, CHECK_DOWN);
-	assert_string_equal(seen.reason, "systemd: No such file or directory");
-	check_free(c);
-	uv_close((uv_handle_t *)&guard, NULL);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
+	expect(*state, CHECK_DOWN, "systemd: No such file or directory");
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_states), cmocka_unit_test(test_no_bus) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_bus, setup_without_bus, teardown),
+	};
 	char dir[] = "/tmp/sluice-bus-XXXXXX", address[128];
 	pthread_t thread;
 
