@@ -198,13 +198,34 @@ static void take_hands(struct model *m)
 			model_cell(m, i, k)->base = model_hand(m, i, k).base;
 }
 
-int control_load(struct controller *c, char *ret_why)
+/* Everything below is set again by what is stored, or is gone. */
+static void forget(struct model *m)
+{
+	m->mode = MODE_OBSERVE;
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		m->sites[i].drain = (struct drain){ 0 };
+	for (size_t i = 0; i < m->cl->n_nodes; i++)
+		m->nodes[i].drain = (struct drain){ 0 };
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_services; i++)
+		if (m->service_drains[i])
+			*m->service_drains[i] = (struct drain){ 0 };
+	m->n_overrides = 0;
+	model_pin(m);
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++) {
+		m->cells[i].base = 0;
+		m->cells[i].ordered = false;
+		m->cells[i].wanted = (uint8_t)(m->cl->grades.n - 1);
+	}
+}
+
+int control_read(struct controller *c, char *ret_why)
 {
 	auto_free char *mode = NULL;
 	int err = load_cluster(c, ret_why);
 
 	if (err < 0)
 		return err;
+	forget(&c->model);
 	if (store_get(c->store, "mode", &mode) == 0)
 		steer_mode_parse(mode, &c->model.mode);
 	store_each(c->store, "grade/", load_grade, c);
@@ -213,6 +234,16 @@ int control_load(struct controller *c, char *ret_why)
 	take_hands(&c->model);
 	if (c->enrol)
 		enrol_load(c->enrol);
+	return 0;
+}
+
+int control_load(struct controller *c, char *ret_why)
+{
+	int err = control_read(c, ret_why);
+
+	if (err < 0)
+		return err;
+	c->model.term_at = mono_now();
 	err = store_next_epoch(c->store, &c->model.epoch);
 	if (err < 0)
 		snprintf(ret_why, TEXT_LEN, "no epoch: %s", store_why(c->store));

@@ -7,12 +7,14 @@
 #include <uv.h>
 
 #include "controller/events.h"
+#include "controller/lead.h"
 #include "controller/model.h"
 #include "controller/store.h"
 
 struct fleet;
 struct rounds;
 struct enrol;
+struct term;
 
 struct controller {
 	uv_loop_t *loop;
@@ -21,7 +23,9 @@ struct controller {
 	struct model model;
 	struct fleet *fleet;
 	struct rounds *rounds;
-	struct enrol *enrol; /* certificates of nodes; NULL in tests that have none */
+	struct enrol *enrol;	/* certificates of nodes; NULL in tests that have none */
+	struct leadership lead; /* kept by term.c; all zero: alone */
+	struct term *term;	/* NULL: alone */
 };
 
 struct op_result {
@@ -99,6 +103,8 @@ struct op_result op_result(int status, const char *fmt, ...) __attribute__((form
 struct op_result op_store_failed(struct controller *c);
 /* false with the answer when the mode is freeze. */
 bool op_not_frozen(const struct controller *c, struct op_result *ret_result);
-/* Reads the stored cluster, mode, drains and overrides into the model; called once at start. */
+/* What is stored into the model, whatever was there before of it; as often as the store changes under us. */
+int control_read(struct controller *c, char *ret_why);
+/* The same, and a new epoch: from here on it is ours to change. */
 int control_load(struct controller *c, char *ret_why);
 #endif

@@ -30,6 +30,7 @@ struct count {
 
 struct events {
 	struct store *store;
+	bool standby;
 	struct listener *listeners;
 	int telling; /* depth: a listener may emit, or be ignored, while it is told */
 	struct count counts[KINDS_MAX];
@@ -100,6 +101,16 @@ static void count(struct events *e, const char *kind)
 	e->counts[i].n++;
 }
 
+static void hand_out(struct events *e, const struct store_event *ev)
+{
+	e->telling++;
+	for (struct listener *l = e->listeners; l; l = l->next)
+		if (l->fn)
+			l->fn(ev, l->arg);
+	if (--e->telling == 0)
+		sweep(e);
+}
+
 static void tell(struct events *e, const struct store_event *ev)
 {
 	bool alert = strcmp(ev->severity, "alert") == 0, warning = strcmp(ev->severity, "warning") == 0;
@@ -109,12 +120,18 @@ static void tell(struct events *e, const struct store_event *ev)
 			    : LOG_LEVEL_INFO,
 		  "%s: %s", ev->kind, ev->text);
 	count(e, ev->kind);
-	e->telling++;
-	for (struct listener *l = e->listeners; l; l = l->next)
-		if (l->fn)
-			l->fn(ev, l->arg);
-	if (--e->telling == 0)
-		sweep(e);
+	hand_out(e, ev);
+}
+
+void events_standby(struct events *e, bool standby)
+{
+	e->standby = standby;
+}
+
+void events_follow(struct events *e, const struct store_event *ev)
+{
+	count(e, ev->kind);
+	hand_out(e, ev);
 }
 
 static void tell_failure(struct events *e, struct store_event *ev, size_t n_ops)
@@ -149,6 +166,10 @@ int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, cons
 				  .severity = severity,
 				  .text = text,
 				  .data = json ? json : "{}" };
+	if (e->standby && !n_ops) {
+		tell(e, &ev);
+		return 0;
+	}
 	int r = store_write(e->store, ops, n_ops, &ev);
 	if (r == 0)
 		tell(e, &ev);

@@ -4,6 +4,7 @@
 #ifndef CTRL_EVENTS_H
 #define CTRL_EVENTS_H
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "controller/store.h"
 
@@ -19,6 +20,10 @@ typedef void (*events_fn)(const struct store_event *ev, void *arg);
 /* Called for every event from the loop's thread. Returns a handle for events_ignore. */
 void *events_listen(struct events *e, events_fn fn, void *arg);
 void events_ignore(struct events *e, void *handle);
+/* A standby's events are its own affair: told to log and listeners, never stored. */
+void events_standby(struct events *e, bool standby);
+/* An event that another controller stored: to the listeners alone. */
+void events_follow(struct events *e, const struct store_event *ev);
 /* {"id", "time" (RFC 3339), "kind", "severity", "text", "data"} */
 json_t *events_json(const struct store_event *ev);
 /* Number emitted so far by kind, for metrics: fn per kind. */

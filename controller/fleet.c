@@ -15,6 +15,8 @@
 #define REPORT_MS   1000
 #define EXPIRES_MS  3600000 /* I8: a weakening nobody renews for an hour falls back */
 #define RENEW_MS    (PERMIT_MS / 3)
+#define DEAF_MS	    3000
+#define SETTLE_MS   10000      /* after a new leader's start: who else serves is not known yet */
 #define LEASE_NEVER UINT64_MAX /* only an answer ends it */
 #define SAID	    64
 #define SAY_AGAIN_S 600 /* who is refused comes back every few seconds; the event does not */
@@ -22,8 +24,9 @@
 struct session {
 	struct fleet *fleet;
 	struct link *link;
-	ssize_t node; /* index in the model, -1 before Hello */
-	bool refused;
+	ssize_t node;	       /* index in the model, -1 before Hello */
+	bool refused, waiting; /* waiting: for a leader; its Hello is kept */
+	struct msg_hello hello;
 	mono_t sent_at;
 	uint64_t heard_us;    /* boot_us of its newest report; 0: none yet, so no lease can start */
 	struct prefix *allow; /* the agent's whitelist */
@@ -127,7 +130,10 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 		return cell->grade;
 	if (!n->drain.on)
 		return cell->wanted;
-	if (n->drain.stage == DRAIN_WITHDRAWN && model_helpers(m, node, shard))
+	/* a new leader has not heard everybody yet: a drained node stays as it is meanwhile */
+	bool settling = mono_diff_ms(m->term_at, mono_now()) < SETTLE_MS;
+	if (n->drain.stage == DRAIN_WITHDRAWN &&
+	    (model_helpers(m, node, shard) || (settling && !n->shards[shard].announced)))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
 	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted
@@ -243,7 +249,7 @@ static void direct(struct session *s)
 void fleet_direct(struct fleet *f)
 {
 	for (struct session *s = f->sessions; s; s = s->next)
-		if (s->node >= 0 && !s->refused)
+		if (s->node >= 0 && !s->refused && s->heard_us && leads(&f->c->lead))
 			direct(s);
 }
 
@@ -516,10 +522,27 @@ static void welcome(struct session *s, const struct msg_hello *h)
 				node_name(s), c->model.cl->shards[k].name);
 }
 
-static void on_hello(struct session *s, const struct msg *m)
+/* Who leads, as far as we know; the agent follows, or stays until we know better. */
+static void point(struct session *s)
+{
+	struct msg m = { .kind = MSG_NOT_LEADER };
+
+	snprintf(m.not_leader.leader, sizeof(m.not_leader.leader), "%s", s->fleet->c->lead.agents);
+	link_send(s->link, &m);
+}
+
+static void keep_hello(struct session *s, const struct msg_hello *h)
+{
+	free(s->hello.prefixes);
+	s->hello = *h;
+	s->hello.prefixes = xcalloc(h->n_prefixes, sizeof(*h->prefixes));
+	memcpy(s->hello.prefixes, h->prefixes, h->n_prefixes * sizeof(*h->prefixes));
+	s->waiting = true;
+}
+
+static void admit(struct session *s, const struct msg_hello *h)
 {
 	struct controller *c = s->fleet->c;
-	const struct msg_hello *h = &m->hello;
 	ssize_t node = cluster_node(c->model.cl, link_peer(s->link));
 
 	if (h->major != PROTO_MAJOR) {
@@ -549,6 +572,21 @@ static void on_hello(struct session *s, const struct msg *m)
 	welcome(s, h);
 }
 
+static void on_hello(struct session *s, const struct msg *m)
+{
+	const struct leadership *l = &s->fleet->c->lead;
+
+	if (listens(l)) {
+		admit(s, &m->hello);
+		return;
+	}
+	keep_hello(s, &m->hello);
+	point(s);
+	/* cut off from the store, we would not hear who leads: the agent is better off elsewhere */
+	if (mono_diff_ms(l->heard_at, mono_now()) > DEAF_MS)
+		link_close(s->link, "this controller does not lead and cannot reach its store");
+}
+
 static void on_msg(struct link *l, const struct msg *m, void *arg)
 {
 	static const struct {
@@ -567,6 +605,8 @@ static void on_msg(struct link *l, const struct msg *m, void *arg)
 
 	(void)l;
 	if (!s || s->refused || m->kind >= ARRAY_LEN(handlers) || !handlers[m->kind].fn)
+		return;
+	if (s->waiting && m->kind != MSG_PING)
 		return;
 	if ((s->node < 0) != handlers[m->kind].before_hello && m->kind != MSG_PING) {
 		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind),
@@ -594,6 +634,7 @@ static void free_session(struct session *s)
 	s->fleet->n_sessions--;
 	directive_done(&s->last);
 	free(s->allow);
+	free(s->hello.prefixes);
 	free(s);
 }
 
@@ -660,6 +701,40 @@ void fleet_changed(struct fleet *f)
 			       link_peer(s->link));
 		else
 			s->sent_at = (mono_t){ 0 };
+	}
+}
+
+static void dismiss(struct session *s, const char *why)
+{
+	if (s->node >= 0)
+		live(s)->connected = false;
+	s->node = -1;
+	s->refused = true;
+	link_close(s->link, why);
+}
+
+void fleet_dismiss(struct fleet *f, const char *why)
+{
+	for (struct session *s = f->sessions; s; s = s->next)
+		if (s->node >= 0 && !s->refused)
+			dismiss(s, why);
+}
+
+void fleet_lead(struct fleet *f)
+{
+	bool take = listens(&f->c->lead);
+
+	for (struct session *s = f->sessions; s; s = s->next) {
+		if (s->refused || (take && !s->waiting) || (!take && s->node < 0 && !s->waiting))
+			continue;
+		if (take) {
+			s->waiting = false;
+			admit(s, &s->hello);
+			continue;
+		}
+		point(s);
+		if (s->node >= 0)
+			dismiss(s, "this controller does not lead any more");
 	}
 }
 

@@ -2,8 +2,10 @@
  * Agent sessions: who is connected, reports into the model, directives out.
  * Session states: ACCEPTED -> (Hello, name in the document, not taken) -> ACTIVE -> GONE.
  * An unknown node or a second session of one name is refused in words; the first session stays.
- * Permits (modelled in tests/spin/permit.pml): a lease starts at the agent's own boot_us of its last report,
- * so neither a slow network nor two clocks can stretch it; until a report written after its end, or after the
+ * Where we do not lead, an agent is told who does and may wait here, its Hello kept: WAITING -> ACTIVE when
+ * we win. Nothing is ordered before the session's first report: what is announced is adopted. Permits
+ * (modelled in tests/spin/permit.pml): a lease starts at the agent's own boot_us of its last report, so
+ * neither a slow network nor two clocks can stretch it; until a report written after its end, or after the
  * directive that took it back, shows what became of it, its node is not counted on. A controller that just
  * started, or a new leader, knows of no permit and therefore counts on nobody before such a report. */
 #ifndef CTRL_FLEET_H
@@ -30,6 +32,10 @@ void fleet_direct(struct fleet *f);
  * held until a report shows that the agent took a directive without it, or that it ran out on the agent's
  * clock. */
 void fleet_permits(struct fleet *f, const bool *grants);
+/* Leadership changed: waiting agents are taken, or all are told who leads. */
+void fleet_lead(struct fleet *f);
+/* All sessions end; the agents come back. Before the model is read anew. */
+void fleet_dismiss(struct fleet *f, const char *why);
 /* The document changed: sessions of nodes that are gone are closed. */
 void fleet_changed(struct fleet *f);
 size_t fleet_sessions(const struct fleet *f);

@@ -121,6 +121,7 @@ struct model {
 	char mode_reason[TEXT_LEN];
 	uint64_t epoch;
 	mono_t started_at;
+	mono_t term_at; /* since when this controller gives the orders */
 };
 
 void model_init(struct model *m, struct cluster *cl);

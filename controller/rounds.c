@@ -489,7 +489,7 @@ static void decide(struct rounds *r)
 
 static bool may_act(const struct rounds *r)
 {
-	return !r->view.tilt && r->c->model.mode == MODE_STEER;
+	return !r->view.tilt && r->c->model.mode == MODE_STEER && leads(&r->c->lead);
 }
 
 static void on_plan(const struct snapshot *s, const struct plan *p, int64_t took_us, void *arg)
@@ -514,13 +514,18 @@ static void on_round(uv_timer_t *t)
 {
 	struct rounds *r = t->data;
 	struct model *m = &r->c->model;
+	bool lead = leads(&r->c->lead);
 
+	if (!listens(&r->c->lead)) { /* a standby hears no agent: there is nothing to think about */
+		r->last = (mono_t){ 0 };
+		return;
+	}
 	r->view.tilt = check_tilt(r, mono_now());
 	r->view.rounds++;
-	if (r->view.rounds % SAVE_EVERY == 0)
+	if (r->view.rounds % SAVE_EVERY == 0 && lead)
 		save(r);
 	decide(r);
-	if (!r->view.tilt && m->mode != MODE_FREEZE) {
+	if (!r->view.tilt && m->mode != MODE_FREEZE && lead) {
 		drains_round(r->c);
 		overrides_round(r->c);
 		follow_hands(r);
@@ -594,6 +599,19 @@ struct rounds *rounds_new(struct controller *c)
 	return r;
 }
 
+void rounds_begin(struct rounds *r)
+{
+	think_free(r->think);
+	guard_free(r->guard);
+	r->think = think_new(r->c->loop, &doc(r)->policy, on_plan, r);
+	r->guard = guard_new();
+	r->view = (struct rounds_view){ 0 };
+	r->said = 0;
+	r->last = r->tilt_until = (mono_t){ 0 };
+	load(r);
+	rounds_changed(r);
+}
+
 static void on_closed(uv_handle_t *h)
 {
 	free(h->data);
@@ -601,7 +619,8 @@ static void on_closed(uv_handle_t *h)
 
 void rounds_free(struct rounds *r)
 {
-	save(r);
+	if (leads(&r->c->lead))
+		save(r);
 	fleet_on_ask(r->c->fleet, NULL);
 	observe_done(&r->snap);
 	think_free(r->think);

@@ -13,6 +13,8 @@
 struct rounds;
 struct rounds *rounds_new(struct controller *c);
 void rounds_free(struct rounds *r);
+/* A new term: what was learned and the ledger are read from the store, nothing is known of the present. */
+void rounds_begin(struct rounds *r);
 /* The document or mode changed: new policy, new shape. */
 void rounds_changed(struct rounds *r);
 /* What the last round thought; valid until the loop goes on. NULL before the first round; plan is NULL until
