@@ -20,6 +20,17 @@ struct ctrl_config {
 		char *cert, *key; /* of the enrolment CA; NULL: nodes get their certificates by hand */
 		uint32_t life_s;  /* of what it signs */
 	} enrol;
+	struct {
+		char *kind; /* "sqlite", "etcd" */
+		char **endpoints;
+		unsigned endpoints_count;
+		char *prefix, *ca, *cert, *key, *user, *password_file;
+		uint32_t lease_s;
+		bool leave_compaction;
+	} store;
+	struct {
+		char *agents, *api; /* where agents and operators reach this controller; with etcd */
+	} advertise;
 	/* parsed, filled by ctrl_config_load */
 	struct sockaddr_storage agents_listen, api_listen;
 };

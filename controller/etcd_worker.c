@@ -191,6 +191,8 @@ static void look(struct worker *w)
 	bool yes;
 	int r = 0;
 
+	if (w->created) /* asked before we won */
+		return;
 	if (!w->loaded)
 		r = mirror_load(w);
 	if (r == 0)

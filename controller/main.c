@@ -11,6 +11,7 @@
 #include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
+#include "controller/term.h"
 #include "proto/base/daemon.h"
 #include "proto/base/log.h"
 
@@ -33,6 +34,11 @@ static void stop(void *arg)
 		rounds_free(a->c.rounds);
 	if (a->c.fleet)
 		fleet_free(a->c.fleet);
+	if (a->c.term)
+		term_stop(a->c.term);
+	store_close(a->c.store); /* ends its thread, which calls term */
+	a->c.store = NULL;
+	term_free(a->c.term);
 }
 
 static void release(struct app *a)
@@ -41,39 +47,37 @@ static void release(struct app *a)
 	enrol_free(a->c.enrol);
 	if (a->c.events)
 		events_free(a->c.events);
-	store_close(a->c.store);
 }
 
-static int open_store(const struct ctrl_config *cfg, struct store **ret_store, char *ret_why)
+static int open_store(struct controller *c, const struct ctrl_config *cfg, struct tls_creds *creds,
+		      char *ret_why)
 {
 	auto_free char *path = xasprintf("%s/sluice.db", cfg->state_dir);
 
-	return store_open_sqlite(path, ret_store, ret_why);
+	if (strcmp(cfg->store.kind, "etcd") == 0)
+		return term_open(c, cfg, tls_creds_name(creds), &c->term, ret_why);
+	return store_open_sqlite(path, &c->store, ret_why);
 }
 
-static int start_listening(struct app *a, const struct ctrl_config *cfg, char *ret_why)
+static int start_listening(struct app *a, const struct ctrl_config *cfg, struct tls_creds *creds,
+			   char *ret_why)
 {
 	struct api_cfg api = { .listen = cfg->api_listen,
 			       .ca = cfg->tls.ca,
 			       .cert = cfg->tls.cert,
 			       .key = cfg->tls.key,
 			       .tokens = cfg->api.tokens };
-	struct tls_creds *creds;
-	int err = tls_creds_load(cfg->tls.ca, cfg->tls.cert, cfg->tls.key, &creds, ret_why);
+	int err = fleet_new(&a->c, creds, (const struct sockaddr *)&cfg->agents_listen, &a->c.fleet, ret_why);
 
-	if (err < 0)
-		return err;
-	err = fleet_new(&a->c, creds, (const struct sockaddr *)&cfg->agents_listen, &a->c.fleet, ret_why);
-	tls_creds_unref(creds);
 	if (err < 0)
 		return err;
 	a->c.rounds = rounds_new(&a->c);
 	return api_new(&a->c, &api, &a->api, ret_why);
 }
 
-static int start(struct app *a, const struct ctrl_config *cfg, char *ret_why)
+static int start_with(struct app *a, const struct ctrl_config *cfg, struct tls_creds *creds, char *ret_why)
 {
-	int err = open_store(cfg, &a->c.store, ret_why);
+	int err = open_store(&a->c, cfg, creds, ret_why);
 
 	if (err < 0)
 		return err;
@@ -84,16 +88,30 @@ static int start(struct app *a, const struct ctrl_config *cfg, char *ret_why)
 			&a->c.enrol, ret_why);
 	if (err < 0)
 		return err;
-	err = control_load(&a->c, ret_why);
+	err = a->c.term ? 0 : control_load(&a->c, ret_why);
 	if (err < 0)
 		return err;
-	err = start_listening(a, cfg, ret_why);
+	err = start_listening(a, cfg, creds, ret_why);
 	if (err < 0)
 		return err;
+	if (a->c.term)
+		term_start(a->c.term);
 	events_emit(a->c.events, NULL, 0, "controller.start", "info", NULL,
 		    "controller started: epoch %lu, mode %s, %zu nodes", a->c.model.epoch,
 		    steer_mode_str(a->c.model.mode), a->c.model.cl->n_nodes);
 	return 0;
+}
+
+static int start(struct app *a, const struct ctrl_config *cfg, char *ret_why)
+{
+	struct tls_creds *creds;
+	int err = tls_creds_load(cfg->tls.ca, cfg->tls.cert, cfg->tls.key, &creds, ret_why);
+
+	if (err < 0)
+		return err;
+	err = start_with(a, cfg, creds, ret_why);
+	tls_creds_unref(creds);
+	return err;
 }
 
 static int run(const struct ctrl_config *cfg)
