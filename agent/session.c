@@ -13,6 +13,8 @@
 #define BACKOFF_MAX_MS 5000
 #define REFUSED_MS     5000
 #define PING_MS	       3000
+#define WAIT_LEADER_MS 6000  /* longer than a lease and an election */
+#define FAILED_MS      10000 /* a leader that was lost so recently is not tried on hearsay */
 
 enum state { WAIT, CONNECTING, GREETED, ACTIVE };
 
@@ -27,7 +29,9 @@ struct session {
 	uv_timer_t retry, report, ping;
 	unsigned next_endpoint, handles;
 	uint64_t backoff_ms, seq;
-	struct sockaddr_storage leader; /* told by a standby; ss_family 0: none */
+	struct sockaddr_storage leader;	  /* told by a standby; ss_family 0: none */
+	struct sockaddr_storage to, lost; /* where we are connecting; who failed us last */
+	mono_t lost_at;
 	bool leaving;
 	enum session_voice voice;
 	char last_why[TEXT_LEN]; /* the same failure is said once */
@@ -117,17 +121,48 @@ static void got_welcome(struct session *s, const struct msg *m)
 	if (s->state != GREETED)
 		return;
 	ms = ms < 100 ? 100 : ms > 60000 ? 60000 : ms;
+	uv_timer_stop(&s->retry);
 	session_to(s, ACTIVE, link_addr(s->link));
 	send_report(s);
 	uv_timer_start(&s->report, on_report, ms, ms);
 	uv_timer_start(&s->ping, on_ping, PING_MS, PING_MS);
 }
 
+static void on_nobody(uv_timer_t *t)
+{
+	struct session *s = t->data;
+
+	if (s->link)
+		link_close(s->link, "no leader turned up");
+}
+
+static bool same_endpoint(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	char x[80], y[80];
+
+	return a->ss_family == b->ss_family &&
+	       strcmp(endpoint_str((const struct sockaddr *)a, x, sizeof(x)),
+		      endpoint_str((const struct sockaddr *)b, y, sizeof(y))) == 0;
+}
+
 static void got_not_leader(struct session *s, const struct msg *m)
 {
-	if (endpoint_parse(m->not_leader.leader, &s->leader, NULL) < 0)
-		s->leader.ss_family = 0;
-	link_close(s->link, "this controller does not lead");
+	struct sockaddr_storage hint = { 0 };
+	bool known = endpoint_parse(m->not_leader.leader, &hint, NULL) == 0;
+	bool failed = known && mono_is_set(s->lost_at) && same_endpoint(&hint, &s->lost) &&
+		      mono_diff_ms(s->lost_at, mono_now()) < FAILED_MS;
+
+	if (known && !failed && !same_endpoint(&hint, &s->to)) {
+		s->leader = hint;
+		s->backoff_ms = BACKOFF_MIN_MS;
+		link_close(s->link, "this controller does not lead");
+	} else if (s->state == GREETED) { /* it tells us when somebody leads */
+		uv_timer_start(&s->ping, on_ping, PING_MS, PING_MS);
+		if (!uv_is_active((uv_handle_t *)&s->retry))
+			uv_timer_start(&s->retry, on_nobody, WAIT_LEADER_MS, 0);
+	} else {
+		link_close(s->link, "this controller does not lead any more");
+	}
 }
 
 static void got_refused(struct session *s, const struct msg *m)
@@ -180,6 +215,10 @@ static void on_down(struct link *l, int err, const char *why, void *arg)
 
 	if (!s)
 		return;
+	if (!s->leader.ss_family) { /* not sent on by it: it failed */
+		s->lost = s->to;
+		s->lost_at = mono_now();
+	}
 	snprintf(text, sizeof(text), "%s: %s", link_addr(l), why && *why ? why : err_str(err));
 	session_to(s, WAIT, text);
 }
@@ -195,6 +234,7 @@ static void connect_next(struct session *s)
 		unsigned i = s->next_endpoint++ % s->cfg->controller->endpoints_count;
 		endpoint_parse(s->cfg->controller->endpoints[i], &ss, NULL); /* config verified it */
 	}
+	s->to = ss;
 	session_to(s, CONNECTING, "");
 	s->link = link_connect(s->loop, s->creds, (struct sockaddr *)&ss, &link_callbacks, s);
 }

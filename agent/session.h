@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The agent's side of the conversation with the controller.
  * States: WAIT (backing off) -> CONNECTING -> GREETED (Hello sent) -> ACTIVE (Welcome) -> WAIT.
- * Timers: reconnect 200 ms doubling to 5 s with jitter; reports every report_interval_ms; a ping every 3 s.
- * Losing the controller changes nothing by itself: the owner keeps its last directive. */
+ * A controller that does not lead names the one that does: we go there at once, unless that one just failed
+ * us; then, or when nobody leads, we wait here in GREETED: the Welcome comes when this one wins, the name
+ * when another does. After WAIT_LEADER_MS the next endpoint is tried. Timers: reconnect 200 ms doubling to 5
+ * s with jitter; reports every report_interval_ms; a ping every 3 s. Losing the controller changes nothing by
+ * itself: the owner keeps its last directive. */
 #ifndef AGENT_SESSION_H
 #define AGENT_SESSION_H
 #include "agent/config.h"
