@@ -36,6 +36,23 @@ static int check_op(struct store *s, const struct store_op *op)
 	return 0;
 }
 
+static int mind(struct store *s, int r)
+{
+	struct store_health *h = &s->health;
+
+	if (r == 0)
+		h->failing_since = (mono_t){ 0 };
+	else if (!mono_is_set(h->failing_since))
+		h->failing_since = mono_now();
+	h->failures += r != 0;
+	return r;
+}
+
+const struct store_health *store_health(const struct store *s)
+{
+	return &s->health;
+}
+
 int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
 {
 	for (size_t i = 0; i < n; i++)
@@ -45,7 +62,7 @@ int store_write(struct store *s, const struct store_op *ops, size_t n, struct st
 		return store_fail(s, "the data of an event is larger than %d bytes", STORE_VALUE_MAX);
 	if (n == 0 && !ev)
 		return 0;
-	return s->ops->write(s, ops, n, ev);
+	return mind(s, s->ops->write(s, ops, n, ev));
 }
 
 int store_get(struct store *s, const char *key, char **ret_value)
@@ -70,7 +87,7 @@ uint64_t store_last_event(struct store *s)
 
 int store_next_epoch(struct store *s, uint64_t *ret_epoch)
 {
-	return s->ops->next_epoch(s, ret_epoch);
+	return mind(s, s->ops->next_epoch(s, ret_epoch));
 }
 
 const char *store_why(const struct store *s)

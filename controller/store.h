@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/mono.h"
+
 #define STORE_VALUE_MAX	  (8 * 1024 * 1024)
 #define STORE_EVENTS_KEPT 20000
 
@@ -44,6 +46,12 @@ int store_events(struct store *s, uint64_t after, size_t limit,
 uint64_t store_last_event(struct store *s);
 /* A new epoch, greater than any before, durable. */
 int store_next_epoch(struct store *s, uint64_t *ret_epoch);
+/* Of writes: since when they fail (unset while they do not), and how many did. */
+struct store_health {
+	mono_t failing_since;
+	uint64_t failures;
+};
+const struct store_health *store_health(const struct store *s);
 /* Why the last call failed. */
 const char *store_why(const struct store *s);
 #endif

@@ -24,6 +24,7 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	char why[TEXT_LEN];
+	struct store_health health;
 };
 
 /* Sets why, returns ERR_STORE. */

@@ -9,6 +9,7 @@
 #include "controller/rounds.h"
 
 #define ROUND_LATE_MS (5 * ROUND_MS)
+#define DEAF_MS	      3000
 
 struct finder {
 	const struct api *a;
@@ -46,6 +47,38 @@ static void find_round(const struct finder *f)
 	if (v && v->tilt)
 		found(f, ALERT_ALERT, "round", "",
 		      "tilt: the loop stalled or the clock jumped; we observe and do not act");
+}
+
+static void find_leader(const struct finder *f)
+{
+	const struct leadership *l = &f->a->c->lead;
+	int64_t deaf_ms = mono_diff_ms(l->heard_at, f->now);
+
+	if (!l->shared)
+		return;
+	if (!mono_is_set(l->heard_at) || deaf_ms > DEAF_MS)
+		found(f, ALERT_ALERT, "store", "",
+		      "etcd does not answer%s: nothing new is decided; announcements stay",
+		      mono_is_set(l->heard_at) ? "" : " since the start");
+	if (l->state == LEAD_LOST)
+		found(f, ALERT_ALERT, "leader", "",
+		      "the lease cannot be renewed: nothing is ordered, agents hold");
+	else if (l->state != LEAD_LEADER && !l->api[0])
+		found(f, ALERT_ALERT, "leader", "", "no controller leads");
+	else if (l->state != LEAD_LEADER)
+		found(f, ALERT_WARNING, "leader", l->name,
+		      "this is a standby, which hears no agent: the present is at %s", l->api);
+}
+
+static void find_store(const struct finder *f)
+{
+	const struct store_health *h = store_health(f->a->c->store);
+
+	if (mono_is_set(h->failing_since) && leads(&f->a->c->lead))
+		found(f, ALERT_ALERT, "store", "",
+		      "writes have failed for %" PRId64
+		      " s (%s): changes are refused, nothing new is weakened",
+		      mono_diff_ms(h->failing_since, f->now) / 1000, store_why(f->a->c->store));
 }
 
 static void find_mode(const struct finder *f)
@@ -137,11 +170,15 @@ static void find_shards(const struct finder *f)
 void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert *al, void *arg), void *arg)
 {
 	static void (*const rules[])(const struct finder *f) = {
-		find_round, find_mode, find_plan, find_shards, find_sites, find_nodes,
+		find_store, find_leader, find_round, find_mode,
+		find_plan,  find_shards, find_sites, find_nodes,
 	};
 	struct finder f = { .a = a, .m = &a->c->model, .now = now, .fn = fn, .arg = arg };
 
+	/* a standby hears no agent: of the present it knows nothing, good or bad */
+	size_t n = listens(&a->c->lead) ? ARRAY_LEN(rules) : 2;
+
 	for (f.wanted = 0; f.wanted < ALERT_SEVERITIES; f.wanted++)
-		for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		for (size_t i = 0; i < n; i++)
 			rules[i](&f);
 }

@@ -44,6 +44,11 @@ struct response op_undrain(struct api *a, const struct request *req, enum drain_
 
 json_t *drains_json(const struct model *m, mono_t now);
 
+/* leader.c. Changes go to the leader: false, and the answer that says so, where we do not lead. */
+bool leader_check(const struct api *a, const struct request *req, struct response *ret_response);
+json_t *leader_json(const struct leadership *l, mono_t now);
+const char *leader_role(const struct leadership *l); /* "alone", "leader", "standby", "lost" */
+
 struct rounds_view;
 /* The last round's, or NULL. */
 const struct rounds_view *api_rounds(const struct api *a);

@@ -71,7 +71,7 @@ struct response {
 	size_t len;
 	char etag[24];
 	char allow[64];
-	char location[256];
+	char location[512];
 	bool challenge;			 /* WWW-Authenticate */
 	bool secret;			 /* the body is shown once: it is not kept for a repetition */
 	unsigned retry_after_s;		 /* 0: none */

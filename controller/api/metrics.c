@@ -57,6 +57,28 @@ static double epoch(const struct page *p)
 	return (double)p->m->epoch;
 }
 
+static double leading(const struct page *p)
+{
+	return leads(&p->a->c->lead);
+}
+
+static double store_failures(const struct page *p)
+{
+	return (double)store_health(p->a->c->store)->failures;
+}
+
+static double store_failing(const struct page *p)
+{
+	mono_t since = store_health(p->a->c->store)->failing_since;
+
+	return mono_is_set(since) ? age_s(since, p->now) : 0;
+}
+
+static double store_age(const struct page *p)
+{
+	return age_s(p->a->c->lead.heard_at, p->now);
+}
+
 static double uptime(const struct page *p)
 {
 	return age_s(p->m->started_at, p->now);
@@ -287,6 +309,10 @@ struct family {
 static const struct family families[] = {
 	{ "sluice_mode", GAUGE, "1 for the mode in force.", .words = mode },
 	{ "sluice_epoch", GAUGE, "Fencing number of this controller's term.", .one = epoch },
+	{ "sluice_leader", GAUGE, "1 while this controller leads, or is alone.", .one = leading },
+	{ "sluice_store_failures_total", COUNTER, "Writes that the store refused.", .one = store_failures },
+	{ "sluice_store_failing_seconds", GAUGE, "Since writes fail; 0 while they do not.", .one = store_failing },
+	{ "sluice_store_age_seconds", GAUGE, "Since a shared store last answered; NaN when it is not shared.", .one = store_age },
 	{ "sluice_uptime_seconds", GAUGE, "Since this controller started.", .one = uptime },
 	{ "sluice_tilt", GAUGE, "1 while the controller observes and does not act.", .one = tilt },
 	{ "sluice_rounds_total", COUNTER, "Rounds of observing and deciding.", .one = rounds },

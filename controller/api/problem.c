@@ -11,6 +11,7 @@ static const struct {
 	int status;
 	const char *title;
 } titles[] = {
+	{ 307, "Temporary Redirect" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },

@@ -161,6 +161,7 @@ struct response res_status_get(struct api *a, const struct request *req)
 			      "uptime_ms", view_age(m->started_at, now), "tilt", v ? v->tilt : false,
 			      "round_age_ms", v ? view_age(v->at, now) : json_null());
 	add_plan(j, v, now);
+	json_object_set_new(j, "leader", leader_json(&a->c->lead, now));
 	json_object_set_new(j, "alerts", alerts.list);
 	json_object_set_new(
 		j, "alerts_total",

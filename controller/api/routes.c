@@ -166,7 +166,7 @@ static bool check(struct request *req, struct response *ret_response, void *arg)
 
 	if (!rt)
 		r = not_found(req, &allow);
-	else if (authorise(a, rt, req, &r) && query_known(rt, req, &r))
+	else if (authorise(a, rt, req, &r) && query_known(rt, req, &r) && leader_check(a, req, &r))
 		return true;
 	*ret_response = counted(a, r);
 	return false;

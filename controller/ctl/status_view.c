@@ -82,6 +82,26 @@ static void headline(const struct out *o, const json_t *s)
 	fputc('\n', o->f);
 }
 
+/* Alone there is nothing to say. */
+static void leader(const struct out *o, const json_t *s)
+{
+	const json_t *l = json_object_get(s, "leader");
+	const char *role = str(l, "role");
+	char since[TEXT_NUM];
+
+	if (!*role || !strcmp(role, "alone"))
+		return;
+	out_text(o,
+		 !strcmp(role, "leader") ? TINT_GOOD
+		 : !strcmp(role, "lost") ? TINT_BAD
+					 : TINT_WARN,
+		 "%s", role);
+	out_text(o, TINT_DIM, " for %s", age(l, "since_ms", since));
+	if (*str(l, "api"))
+		fprintf(o->f, "  %s leads at %s", str(l, "name"), str(l, "api"));
+	fputc('\n', o->f);
+}
+
 static void wrong(const struct out *o, const json_t *s)
 {
 	json_t *alerts = json_object_get(s, "alerts"), *a;
@@ -129,6 +149,7 @@ static void section(const struct out *o, const char *title, const struct column 
 void status_print(const struct out *o, const json_t *status)
 {
 	headline(o, status);
+	leader(o, status);
 	wrong(o, status);
 	doing(o, status);
 	section(o, "not as normal", weakened_cols, json_object_get(status, "weakened"));
