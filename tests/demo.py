@@ -216,7 +216,7 @@ def kill(demo):
     demo.say(f"nginx is back: announced again after {out['return_s']} s (hold-down); clients: {after}")
     out["others_success_pct"], out["return_success_pct"] = others.success_pct, after.success_pct
     demo.claim("others took over", others.success_pct > 99)
-    demo.claim("the dead server was withdrawn within 2 s", out["withdraw_ms"] <= 2000)
+    demo.claim("the dead server was withdrawn within 1 s", out["withdraw_ms"] <= 1000)
 
 
 def restore(demo):

@@ -77,7 +77,8 @@ class Sluice:
             "sample": {"interfaces": ["up0"], "interval_ms": 1000},
             "services": [{
                 "name": "web", "prefixes": prefixes, "hold_down_ms": 2000,
-                "checks": [{"name": "answers", "kind": "http", "target": f"{vip}:{topo.SERVICE_PORT}",
+                "checks": [{"name": "listens", "kind": "listen", "target": f"{vip}:{topo.SERVICE_PORT}"},
+                           {"name": "answers", "kind": "http", "target": f"{vip}:{topo.SERVICE_PORT}",
                             "path": "/healthz", "expect_status": 200, "interval_ms": 1000, "fast_interval_ms": 200,
                             "timeout_ms": 1000, "rise": 2, "fall": 2}],
             }],
