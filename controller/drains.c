@@ -138,7 +138,7 @@ static bool others_carry_on(const struct model *m, const struct subject *s)
 static bool helped(const struct model *m, const struct subject *s, char *ret_why)
 {
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
-		if (!m->nodes[s->at].shards[k].announced || model_helpers(m, s->at, k))
+		if (!m->nodes[s->at].shards[k].announced || model_covered(m, s->at, k))
 			continue;
 		snprintf(ret_why, STEER_TEXT, "no other node of %s surely carries %s",
 			 m->cl->sites[s->site].name, m->cl->shards[k].name);
@@ -343,11 +343,13 @@ static bool feed(struct controller *c, const struct subject *s, struct drain *d,
 	return true;
 }
 
-static bool is_fallen(const struct model *m, const struct drain *d, int64_t stage_ms)
+/* What moves between sites must settle first; inside a site it is the measure alone. */
+static bool is_fallen(const struct model *m, const struct subject *s, const struct drain *d)
 {
 	double enough = d->load_before_bps * d->residual;
+	int64_t settle_ms = others_carry_on(m, s) ? 0 : m->cl->policy.settle_min_ms + SETTLE_MORE_MS;
 
-	if (d->stage == DRAIN_WAITING && stage_ms < m->cl->policy.settle_min_ms + SETTLE_MORE_MS)
+	if (d->stage == DRAIN_WAITING && mono_diff_ms(d->stage_since, mono_now()) < settle_ms)
 		return false;
 	return d->load_bps <= (enough > NOTHING_BPS ? enough : NOTHING_BPS);
 }
@@ -369,7 +371,7 @@ static void go_on(struct controller *c, const struct subject *s, struct drain *d
 		feed(c, s, d, DRAIN_EV_HEARD);
 	if (d->keep || (d->stage == DRAIN_HELD && stage_ms % HELD_RETRY_MS >= ROUND_MS))
 		return;
-	if (is_fallen(m, d, mono_diff_ms(d->stage_since, now)))
+	if (is_fallen(m, s, d))
 		feed(c, s, d, DRAIN_EV_FALLEN);
 	else if (mono_diff_ms(d->since, now) > d->wait_ms)
 		feed(c, s, d, DRAIN_EV_LATE);

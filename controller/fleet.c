@@ -133,7 +133,7 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 	/* a new leader has not heard everybody yet: a drained node stays as it is meanwhile */
 	bool settling = mono_diff_ms(m->term_at, mono_now()) < SETTLE_MS;
 	if (n->drain.stage == DRAIN_WITHDRAWN &&
-	    (model_helpers(m, node, shard) || (settling && !n->shards[shard].announced)))
+	    (model_covered(m, node, shard) || (settling && !n->shards[shard].announced)))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
 	return m->cl->grades.g[cell->wanted].strength > m->cl->grades.g[drain].strength ? cell->wanted

@@ -166,19 +166,21 @@ void model_pin(struct model *m)
 		(m->overrides[i].grade[0] ? pin_grade : pin_weight)(m, &m->overrides[i]);
 }
 
-size_t model_helpers(const struct model *m, size_t node, size_t shard)
+bool model_covered(const struct model *m, size_t node, size_t shard)
 {
-	const struct cl_site *site = &m->cl->sites[m->cl->nodes[node].site];
-	size_t count = 0;
+	size_t at = m->cl->nodes[node].site;
+	const struct cl_site *site = &m->cl->sites[at];
+	bool any = false, sure = false;
 
 	for (size_t i = 0; i < site->n_nodes; i++) {
 		const struct node_live *o = &m->nodes[site->nodes[i]];
-		if (site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
-		    o->shards[shard].service_up && o->shards[shard].announced &&
-		    !node_shard_may_go(&o->shards[shard]))
-			count++;
+		const struct node_shard *ns = &o->shards[shard];
+		bool carries = site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
+			       ns->service_up && ns->announced;
+		any |= carries;
+		sure |= carries && !node_shard_may_go(ns);
 	}
-	return count;
+	return sure || (any && model_cell(m, at, shard)->may_withdraw);
 }
 
 /* The mildest drain of a site of which every node is drained; NULL when one is not. */

@@ -141,8 +141,9 @@ struct hand {
 	const char *why; /* "" when nobody's hand is on it; lives as long as the model is not changed */
 };
 struct hand model_hand(const struct model *m, size_t site, size_t shard);
-/* Other nodes of its site that carry this shard in good health and stay. */
-size_t model_helpers(const struct model *m, size_t node, size_t shard);
+/* Other nodes of its site carry this shard in good health, and one of them surely stays, or the whole site
+ * may go. */
+bool model_covered(const struct model *m, size_t node, size_t shard);
 /* Puts the overrides on the cells and weights they name; after any change of overrides or document. */
 void model_pin(struct model *m);
 const char *steer_mode_str(enum steer_mode mode); /* "observe", "steer", "freeze" */

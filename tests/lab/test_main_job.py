@@ -100,7 +100,8 @@ def test_drain_of_a_site_moves_its_clients(lab):
 
 def test_drain_of_a_node_leaves_the_rest_of_its_site(lab):
     lab.ctl("drain", "node", "fra2", "--reason", "new disk")
-    wait_until(lambda: "to-fra2" not in lab.fib("fra-r", WEB_A), 10, "fra2 to leave the ECMP set")
+    wait_until(lambda: "to-fra2" not in lab.fib("fra-r", WEB_A), 15,
+               lambda: f"fra2 to leave the ECMP set: {lab.api('/v1/drains')}")
     assert set(lab.fib("fra-r", WEB_A)) == {"to-fra1", "to-fra3"}
     assert all(site == topo.HOME[c] for (c, _), site in lab.site_catchment().items())
     lab.ctl("undrain", "node", "fra2")
