@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "controller/control.h"
+#include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 #include "proto/base/err.h"
@@ -23,6 +24,10 @@ static struct {
 void fleet_changed(struct fleet *f)
 {
 	(void)f;
+}
+void enrol_load(struct enrol *e)
+{
+	(void)e;
 }
 void rounds_changed(struct rounds *r)
 {
