@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The listen kind: somebody listens on target. Asks the kernel, sends the service nothing.
  * States of a watch: QUIET -> (a socket of this port was destroyed, or a dump found none) -> a dump: others
- * listen -> QUIET; none -> GRACE -> a dump: somebody listens again -> QUIET; none -> dead, confirmed ->
- * QUIET. So a worker of many (SO_REUSEPORT) or a quick restart is no death. Timers: grace. Where the kernel
- * has no destroy events the polling alone decides, by rise and fall. */
+ * listen -> QUIET; none -> the grace time (grace.h) -> QUIET. So a worker of many (SO_REUSEPORT) or a quick
+ * restart is no death. Where the kernel has no destroy events the polling alone decides, by rise and fall. */
 #include "agent/check/check_kind.h"
 
 #include <netlink/netlink.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "agent/check/diag.h"
+#include "agent/check/grace.h"
 
 struct watch {
 	struct check *check; /* NULL: closed */
@@ -18,7 +18,7 @@ struct watch {
 	struct sockaddr_storage target;
 	struct nl_sock *sock; /* NULL: no events */
 	uv_poll_t poll;
-	uv_timer_t grace;
+	struct grace grace;
 	int handles; /* still open */
 };
 
@@ -43,23 +43,10 @@ static int look(const struct watch *w, char *ret_reason)
 	return n;
 }
 
-static void on_grace(uv_timer_t *t)
+/* Without an answer of the kernel nothing is known to be dead. */
+static bool alive(void *watch, char *ret_reason)
 {
-	struct watch *w = t->data;
-	char reason[TEXT_LEN];
-
-	if (look(w, reason) == 0)
-		check_dead(w->check, reason);
-	else
-		check_hurry(w->check);
-}
-
-static void suspect(struct watch *w)
-{
-	if (!uv_is_active((uv_handle_t *)&w->grace)) {
-		uv_update_time(w->grace.loop);
-		uv_timer_start(&w->grace, on_grace, w->cfg->grace_ms, 0);
-	}
+	return look(watch, ret_reason) != 0;
 }
 
 static void on_event(uv_poll_t *poll, int status, int events)
@@ -69,14 +56,8 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	if (!diag_drain(w->sock) || check_status(w->check) == CHECK_DOWN)
-		return;
-	if (look(w, reason) != 0)
-		return;
-	if (w->cfg->grace_ms)
-		suspect(w);
-	else
-		check_dead(w->check, reason);
+	if (diag_drain(w->sock) && check_status(w->check) != CHECK_DOWN && !alive(w, reason))
+		grace_suspect(&w->grace, reason);
 }
 
 static void *listen_start(struct check *c, uv_loop_t *loop, const struct check_cfg *cfg)
@@ -86,18 +67,17 @@ static void *listen_start(struct check *c, uv_loop_t *loop, const struct check_c
 	int n = look(w, reason);
 
 	(void)loop;
-	if (n != 0 || !cfg->grace_ms || check_status(c) == CHECK_DOWN) {
-		check_done(c, n > 0, reason);
-		return NULL;
-	}
-	suspect(w);
-	check_skip(c);
+	(void)cfg;
+	if (n < 0)
+		check_done(c, false, reason);
+	else
+		grace_judge(&w->grace, n > 0, reason);
 	return NULL;
 }
 
-static void on_closed(uv_handle_t *h)
+static void let_go(void *watch)
 {
-	struct watch *w = h->data;
+	struct watch *w = watch;
 
 	if (--w->handles)
 		return;
@@ -106,13 +86,18 @@ static void on_closed(uv_handle_t *h)
 	free(w);
 }
 
+static void on_poll_closed(uv_handle_t *h)
+{
+	let_go(h->data);
+}
+
 static void listen_close(void *watch)
 {
 	struct watch *w = watch;
 
 	if (w->sock)
-		uv_close((uv_handle_t *)&w->poll, on_closed);
-	uv_close((uv_handle_t *)&w->grace, on_closed);
+		uv_close((uv_handle_t *)&w->poll, on_poll_closed);
+	grace_close(&w->grace, let_go);
 }
 
 static void *listen_open(struct check *c, uv_loop_t *loop, const struct check_cfg *cfg)
@@ -123,8 +108,7 @@ static void *listen_open(struct check *c, uv_loop_t *loop, const struct check_cf
 	w->cfg = cfg;
 	endpoint_parse(cfg->target, &w->target, NULL);
 	w->sock = diag_watch(&w->target, is_udp(cfg));
-	uv_timer_init(loop, &w->grace);
-	w->grace.data = w;
+	grace_init(&w->grace, c, loop, alive, w);
 	w->handles = 1;
 	if (w->sock) {
 		uv_poll_init(loop, &w->poll, nl_socket_get_fd(w->sock));

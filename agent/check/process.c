@@ -14,15 +14,15 @@
 #include <unistd.h>
 
 #include "agent/check/diag.h"
+#include "agent/check/grace.h"
 
 struct watch {
-	struct check *check;
 	const struct check_cfg *cfg;
 	uv_loop_t *loop;
 	uv_poll_t *poll; /* on pidfd; NULL: none is held */
 	int pidfd;
 	int pid;
-	uv_timer_t grace;
+	struct grace grace;
 };
 
 static int pid_of_file(const char *path, char *ret_why)
@@ -148,23 +148,9 @@ static bool look(struct watch *w, char *ret_why)
 	return pid && hold(w, pid, ret_why);
 }
 
-static void on_grace(uv_timer_t *t)
+static bool alive(void *watch, char *ret_reason)
 {
-	struct watch *w = t->data;
-	char why[TEXT_LEN];
-
-	if (look(w, why))
-		check_hurry(w->check);
-	else
-		check_dead(w->check, why);
-}
-
-static void suspect(struct watch *w)
-{
-	if (uv_is_active((uv_handle_t *)&w->grace))
-		return;
-	uv_update_time(w->loop);
-	uv_timer_start(&w->grace, on_grace, w->cfg->grace_ms, 0);
+	return look(watch, ret_reason);
 }
 
 static void on_end(uv_poll_t *poll, int status, int events)
@@ -177,12 +163,8 @@ static void on_end(uv_poll_t *poll, int status, int events)
 	(void)events;
 	if (look(w, why))
 		return;
-	if (w->cfg->grace_ms) {
-		suspect(w);
-		return;
-	}
 	snprintf(why, sizeof(why), "process %d has ended", pid);
-	check_dead(w->check, why);
+	grace_suspect(&w->grace, why);
 }
 
 static void *process_start(struct check *c, uv_loop_t *loop, const struct check_cfg *cfg)
@@ -192,20 +174,11 @@ static void *process_start(struct check *c, uv_loop_t *loop, const struct check_
 	bool found = look(w, reason);
 
 	(void)loop;
+	(void)cfg;
 	if (found)
 		snprintf(reason, sizeof(reason), "process %d runs", w->pid);
-	if (found || !cfg->grace_ms || check_status(c) == CHECK_DOWN) {
-		check_done(c, found, reason);
-		return NULL;
-	}
-	suspect(w);
-	check_skip(c);
+	grace_judge(&w->grace, found, reason);
 	return NULL;
-}
-
-static void on_closed(uv_handle_t *h)
-{
-	free(h->data);
 }
 
 static void process_close(void *watch)
@@ -213,18 +186,16 @@ static void process_close(void *watch)
 	struct watch *w = watch;
 
 	let_go(w);
-	uv_close((uv_handle_t *)&w->grace, on_closed);
+	grace_close(&w->grace, free);
 }
 
 static void *process_open(struct check *c, uv_loop_t *loop, const struct check_cfg *cfg)
 {
 	struct watch *w = xcalloc(1, sizeof(*w));
 
-	w->check = c;
 	w->cfg = cfg;
 	w->loop = loop;
-	uv_timer_init(loop, &w->grace);
-	w->grace.data = w;
+	grace_init(&w->grace, c, loop, alive, w);
 	return w;
 }
 

@@ -2,10 +2,10 @@
  * Any bytes as agent.yaml. What is refused must say why; what is taken and printed must be taken again, and
  * printed as the same text. links: agent/config.c agent/announce.c agent/frr/route.c agent/run.c
  * agent/check/address.c agent/check/check.c agent/check/diag.c agent/check/dns.c agent/check/dns_msg.c
- * agent/check/exec.c agent/check/field.c agent/check/http.c agent/check/listen.c agent/check/process.c
- * agent/check/reply.c agent/check/secure.c agent/check/systemd.c agent/check/tcp.c agent/check/udp.c
- * proto/wire/pki.c proto/base/addr.c proto/base/conf.c proto/base/err.c proto/base/log.c proto/base/mem.c
- * proto/base/mono.c
+ * agent/check/exec.c agent/check/field.c agent/check/grace.c agent/check/http.c agent/check/listen.c
+ * agent/check/process.c agent/check/reply.c agent/check/secure.c agent/check/systemd.c agent/check/tcp.c
+ * agent/check/udp.c proto/wire/pki.c proto/base/addr.c proto/base/conf.c proto/base/err.c proto/base/log.c
+ * proto/base/mem.c proto/base/mono.c
  */
 #include <string.h>
 #include <sys/mman.h>

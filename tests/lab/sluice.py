@@ -188,6 +188,14 @@ class Sluice:
                 f"Authorization: Bearer {secret}", f"https://{topo.CONTROLLER_ADDR}:{topo.API_PORT}{path}"]
         return json.loads(self.ground.run("ctl", list(map(str, argv))).stdout)
 
+    def start_steering(self, **policy):
+        """Controller and agents, in mode steer under this policy, with every catchment as it is at home."""
+        self.start_controller()
+        self.start_agents()
+        self.apply(**policy)
+        self.ctl("mode", "steer", "--reason", "test")
+        self.wait_catchment(topo.HOME, 30)
+
     def apply(self, doc=None, *options, **policy):
         """Applies the lab's cluster document, or doc."""
         path = self._write(self.ground.dir / "ctl" / "cluster.yaml", doc or self.cluster_doc(**policy))

@@ -23,11 +23,7 @@ POLICY = dict(settle_min_ms=2000, settle_max_ms=5000, restore_hold_ms=3000, no_r
 @pytest.fixture(scope="module", name="lab")
 def _lab():
     with Lab(build=BUILD) as lab:
-        lab.start_controller()
-        lab.start_agents()
-        lab.apply(**POLICY)
-        lab.ctl("mode", "steer", "--reason", "test")
-        lab.wait_catchment(topo.HOME, 30)
+        lab.start_steering(**POLICY)
         yield lab
 
 

@@ -16,11 +16,7 @@ CAPACITY = {s: sum(topo.NODES[n].capacity_bps for n in nodes) for s, nodes in to
 @pytest.fixture(scope="module")
 def lab():
     with Lab(build=os.environ.get("SLUICE_BUILD", "build")) as lab:
-        lab.start_controller()
-        lab.start_agents()
-        lab.apply(**POLICY)
-        lab.ctl("mode", "steer", "--reason", "test")
-        lab.wait_catchment(topo.HOME, 30)
+        lab.start_steering(**POLICY)
         yield lab
 
 

@@ -28,11 +28,7 @@ WEB_A = topo.SHARDS["web-a"]
 @pytest.fixture(scope="module")
 def lab():
     with Lab(build=BUILD) as lab:
-        lab.start_controller()
-        lab.start_agents()
-        lab.apply(**POLICY)
-        lab.ctl("mode", "steer", "--reason", "test")
-        lab.wait_catchment(topo.HOME, 30)
+        lab.start_steering(**POLICY)
         yield lab
 
 
