@@ -163,9 +163,10 @@ static int verify(struct ctrl_config *c, const char *path, char *ret_why)
 		snprintf(ret_why, CONF_WHY_LEN, "%s: api.listen: \"%s\": %s", path, c->api.listen, why);
 		return ERR_CONFIG;
 	}
-	if (c->enrol.life_s < 60 || c->enrol.life_s > 10u * 366 * 86400) {
-		snprintf(ret_why, CONF_WHY_LEN, "%s: enrol.life_s: %u is outside 60 (a minute) to ten years",
-			 path, c->enrol.life_s);
+	if (c->enrol.life_s < 10 || c->enrol.life_s > 10u * 366 * 86400) {
+		snprintf(ret_why, CONF_WHY_LEN,
+			 "%s: enrol.life_s: %u is outside 10 (for trying it out) to ten years", path,
+			 c->enrol.life_s);
 		return ERR_CONFIG;
 	}
 	return verify_store(c, path, ret_why);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/fleet.h"
 #include "controller/rounds.h"
 
 #define ROUND_LATE_MS (5 * ROUND_MS)
@@ -116,6 +117,29 @@ static void find_sites(const struct finder *f)
 	}
 }
 
+/* A certificate renews by itself at two thirds of its life: in the last quarter something is wrong. */
+static void find_cert(const struct finder *f, size_t node)
+{
+	const char *name = f->m->cl->nodes[node].name;
+	int64_t now_s = wall_now_ms() / 1000, from_s, to_s;
+	struct fleet_identity id;
+
+	if (!f->a->c->fleet || !fleet_identity(f->a->c->fleet, node, &id))
+		return;
+	from_s = id.told ? (int64_t)id.told->from_s : pki_issued_s(id.shown);
+	to_s = id.told ? (int64_t)id.told->to_s : id.shown->to_s;
+	if (to_s - now_s < (to_s - from_s) / 4)
+		found(f, ALERT_ALERT, "certificate", name,
+		      "its certificate ends in %" PRId64
+		      " h and was not renewed%s%s: without one it stays connected, "
+		      "and cannot come back",
+		      to_s > now_s ? (to_s - now_s) / 3600 : 0, id.told && id.told->error[0] ? ": " : "",
+		      id.told ? id.told->error : "");
+	else if (id.told && id.told->error[0])
+		found(f, ALERT_WARNING, "certificate", name, "its certificate could not be renewed yet: %s",
+		      id.told->error);
+}
+
 static void find_node(const struct finder *f, const struct node_live *n, const char *name)
 {
 	int64_t age_ms = mono_diff_ms(n->report_at, f->now);
@@ -148,8 +172,10 @@ static void find_node(const struct finder *f, const struct node_live *n, const c
 
 static void find_nodes(const struct finder *f)
 {
-	for (size_t i = 0; i < f->m->cl->n_nodes; i++)
+	for (size_t i = 0; i < f->m->cl->n_nodes; i++) {
 		find_node(f, &f->m->nodes[i], f->m->cl->nodes[i].name);
+		find_cert(f, i);
+	}
 }
 
 static void find_shards(const struct finder *f)

@@ -99,9 +99,10 @@ static const char *state_of(const json_t *rec, int64_t now_ms)
 	return json_integer_value(json_object_get(rec, "expires_ms")) < now_ms ? "expired" : "good";
 }
 
-static bool is_used(const struct fleet_identity *id, const char *serial)
+/* What its agent will show next time; of an older agent, what it showed. */
+static const char *serial_in_use(const struct fleet_identity *id)
 {
-	return strcmp(id->shown->serial, serial) == 0 || (id->told && strcmp(id->told->serial, serial) == 0);
+	return id->told ? id->told->serial : id->shown->serial;
 }
 
 /* "current": the CA that signs now; "old": one that is still trusted; null: not known. */
@@ -112,29 +113,41 @@ static json_t *view_ca(const struct enrol *e, const char *id)
 	return i < 0 ? json_null() : json_string(i == 0 ? "current" : "old");
 }
 
-static json_t *view_cert(const struct api *a, const json_t *rec, int64_t now_ms, bool *ret_used)
+/* What its agent says it takes for the CA that signs. */
+static json_t *view_trusts(const struct api *a, const struct fleet_identity *id, const char *serial)
+{
+	if (!id->told || strcmp(id->told->serial, serial) != 0)
+		return json_null();
+	return view_ca(a->c->enrol, id->told->ca_id);
+}
+
+static json_t *view_cert(const struct api *a, const json_t *rec, int64_t now_ms)
 {
 	const char *node = json_string_value(json_object_get(rec, "node"));
 	const char *serial = json_string_value(json_object_get(rec, "serial"));
 	ssize_t at = cluster_node(a->c->model.cl, node);
 	struct fleet_identity id;
 
-	*ret_used = at >= 0 && a->c->fleet && fleet_identity(a->c->fleet, (size_t)at, &id) &&
-		    is_used(&id, serial);
-	return json_pack("{s:s, s:s, s:o, s:o, s:O, s:s, s:b, s:o, s:o}", "node", node, "serial", serial,
+	bool used = at >= 0 && a->c->fleet && fleet_identity(a->c->fleet, (size_t)at, &id) &&
+		    strcmp(serial_in_use(&id), serial) == 0;
+	return json_pack("{s:s, s:s, s:o, s:o, s:O, s:s, s:b, s:o, s:o, s:o}", "node", node, "serial", serial,
 			 "issued", view_wall(json_integer_value(json_object_get(rec, "issued_ms"))),
 			 "expires", view_wall(json_integer_value(json_object_get(rec, "expires_ms"))), "by",
-			 json_object_get(rec, "by"), "state", state_of(rec, now_ms), "in_use", *ret_used,
-			 "ca", view_ca(a->c->enrol, json_string_value(json_object_get(rec, "ca"))), "revoked",
+			 json_object_get(rec, "by"), "state", state_of(rec, now_ms), "in_use", used, "ca",
+			 view_ca(a->c->enrol, json_string_value(json_object_get(rec, "ca"))), "trusts",
+			 used ? view_trusts(a, &id, serial) : json_null(), "revoked",
 			 view_mark(json_object_get(rec, "revoked")));
 }
 
 /* Issued elsewhere: known since its node is connected. */
-static json_t *view_foreign(const char *node, const struct pki_leaf *l)
+static json_t *view_foreign(const struct api *a, const char *node, const struct fleet_identity *id)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:n, s:n}", "node", node, "serial", l->serial,
-			 "issued", view_wall(pki_issued_s(l) * 1000), "expires", view_wall(l->to_s * 1000),
-			 "by", "pki issue", "state", "good", "in_use", 1, "ca", "revoked");
+	const struct pki_leaf *l = id->shown;
+
+	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:n, s:o, s:n}", "node", node, "serial",
+			 l->serial, "issued", view_wall(pki_issued_s(l) * 1000), "expires",
+			 view_wall(l->to_s * 1000), "by", "pki issue", "state", "good", "in_use", 1, "ca",
+			 "trusts", view_trusts(a, id, l->serial), "revoked");
 }
 
 static void add_foreign(const struct api *a, json_t *list, const json_t *recorded)
@@ -143,8 +156,8 @@ static void add_foreign(const struct api *a, json_t *list, const json_t *recorde
 	struct fleet_identity id;
 
 	for (size_t i = 0; a->c->fleet && i < cl->n_nodes; i++)
-		if (fleet_identity(a->c->fleet, i, &id) && !json_object_get(recorded, id.shown->serial))
-			json_array_append_new(list, view_foreign(cl->nodes[i].name, id.shown));
+		if (fleet_identity(a->c->fleet, i, &id) && !json_object_get(recorded, serial_in_use(&id)))
+			json_array_append_new(list, view_foreign(a, cl->nodes[i].name, &id));
 }
 
 struct response res_certificates_list(struct api *a, const struct request *req)
@@ -152,12 +165,11 @@ struct response res_certificates_list(struct api *a, const struct request *req)
 	json_auto_t *records = enrol_list(a->c->enrol), *recorded = json_object();
 	json_t *list = json_array(), *rec;
 	int64_t now_ms = wall_now_ms();
-	bool used;
 	size_t i;
 
 	(void)req;
 	json_array_foreach(records, i, rec) {
-		json_array_append_new(list, view_cert(a, rec, now_ms, &used));
+		json_array_append_new(list, view_cert(a, rec, now_ms));
 		json_object_set(recorded, json_string_value(json_object_get(rec, "serial")), json_true());
 	}
 	add_foreign(a, list, recorded);

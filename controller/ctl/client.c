@@ -5,6 +5,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -233,6 +235,24 @@ static struct curl_slist *headers(const struct client *c, bool has_body, bool st
 	return list;
 }
 
+/* curl with GnuTLS does not look at what a certificate is for: a node's must not pass for the controller's.
+ * Called when the connection is up and nothing has been sent. */
+static int for_servers(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
+{
+	char oid[] = GNUTLS_KP_TLS_WWW_SERVER;
+	gnutls_typed_vdata_st data = { GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)oid, 0 };
+	struct client *c = arg;
+	const struct curl_tlssessioninfo *tls = NULL;
+	unsigned status = 1;
+
+	(void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
+	if (curl_easy_getinfo(c->curl, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
+	    tls->backend == CURLSSLBACKEND_GNUTLS &&
+	    gnutls_certificate_verify_peers(tls->internals, &data, 1, &status) >= 0 && !status)
+		return CURL_PREREQFUNC_OK;
+	return CURL_PREREQFUNC_ABORT;
+}
+
 static void prepare(struct client *c, struct answer *a, const char *url, const char *method)
 {
 	CURL *h = c->curl;
@@ -253,6 +273,8 @@ static void prepare(struct client *c, struct answer *a, const char *url, const c
 	curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
 	if (c->ca)
 		curl_easy_setopt(h, CURLOPT_CAINFO, c->ca);
+	curl_easy_setopt(h, CURLOPT_PREREQFUNCTION, for_servers);
+	curl_easy_setopt(h, CURLOPT_PREREQDATA, c);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, a);
 	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
@@ -264,6 +286,8 @@ static void explain(struct client *c, CURLcode code, const struct answer *a)
 {
 	const char *more = c->errbuf[0] ? c->errbuf : curl_easy_strerror(code);
 
+	if (code == CURLE_ABORTED_BY_CALLBACK) /* for_servers */
+		more = "its certificate is not one for TLS servers";
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
@@ -272,6 +296,7 @@ static void explain(struct client *c, CURLcode code, const struct answer *a)
 			 more);
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_ABORTED_BY_CALLBACK:
 		snprintf(c->why, CLIENT_WHY,
 			 "%s is not trusted: %s. Its certificate must be signed by %s, be valid now, and "
 			 "carry the name or "
@@ -299,6 +324,7 @@ static int error_of(CURLcode code)
 		return 0;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_ABORTED_BY_CALLBACK:
 		return ERR_CERT;
 	case CURLE_OPERATION_TIMEDOUT:
 		return ERR_TIMEOUT;

@@ -8,6 +8,7 @@
 
 #define CA_DAYS	   3650
 #define ISSUE_DAYS 365
+#define ENROL_DAYS 1825
 #define DAYS_MAX   36500
 
 static int days_ok(const struct ctl *ctl, uint64_t days)
@@ -32,12 +33,18 @@ static int init_run(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "--cluster NAME: letters, digits, '-', '_' and '.', at most 63");
 	if (days_ok(ctl, days))
 		return CTL_USAGE;
-	if (pki_init(argv[i], cluster, (int)days, why))
+	if (pki_init(argv[i], cluster, (int)days, why) ||
+	    pki_enrolment(argv[i], days < ENROL_DAYS ? (int)days : ENROL_DAYS, false, why))
 		return ctl_fail("%s", why);
 	out_text(&ctl->out, TINT_NONE, "%s/ca.pem  the CA's certificate: every node and sluicectl need it",
 		 argv[i]);
 	fputc('\n', ctl->out.f);
 	out_text(&ctl->out, TINT_NONE, "%s/ca.key  its key: keep it here, and a copy off line", argv[i]);
+	fputc('\n', ctl->out.f);
+	out_text(&ctl->out, TINT_NONE,
+		 "%s/enrol.pem %s/enrol.key  for the controller (enrol: in controller.yaml): it signs nodes "
+		 "with it",
+		 argv[i], argv[i]);
 	fputc('\n', ctl->out.f);
 	return CTL_OK;
 }
@@ -87,11 +94,93 @@ static int issue_run(struct ctl *ctl, int argc, char **argv)
 	return CTL_OK;
 }
 
+static int enrolment_run(struct ctl *ctl, int argc, char **argv)
+{
+	uint64_t days = ENROL_DAYS;
+	bool force = false;
+	const struct opt opts[] = {
+		{ 0, "days", "N", "validity (default 1825)", OPT_UINT, &days },
+		{ 0, "force", NULL, "replace what is there", OPT_FLAG, &force },
+	};
+	char why[TEXT_LEN] = "";
+	int i = ctl_opts_(ctl, opts, argc, argv, 1, 1);
+
+	if (i < 0)
+		return ctl->rc;
+	if (days_ok(ctl, days))
+		return CTL_USAGE;
+	if (pki_enrolment(argv[i], (int)days, force, why))
+		return ctl_fail("%s", why);
+	out_text(&ctl->out, TINT_NONE, "%s/enrol.pem %s/enrol.key", argv[i], argv[i]);
+	fputc('\n', ctl->out.f);
+	return CTL_OK;
+}
+
+static const char rotated[] =
+	"1. copy %s/ca.pem to every controller and to everybody's --ca, and reload the controllers: agents "
+	"get it\n"
+	"   by themselves; wait until sluicectl node certs shows TRUSTS current for all\n"
+	"2. sluicectl pki issue controller --dir %s --role controller --ip ... --force and sluicectl pki "
+	"enrolment\n"
+	"   %s --force; copy both to the controllers, and restart them one by one: agents renew by "
+	"themselves;\n"
+	"   wait until sluicectl node certs shows CA current for all in use\n"
+	"3. sluicectl pki rotate-ca %s --finish, and copy ca.pem as in 1. Then destroy %s/ca-old.key\n";
+
+static int rotate_run(struct ctl *ctl, int argc, char **argv)
+{
+	uint64_t days = CA_DAYS;
+	bool finish = false;
+	const struct opt opts[] = {
+		{ 0, "days", "N", "validity of the new CA (default 3650)", OPT_UINT, &days },
+		{ 0, "finish", NULL, "drop the old CA from ca.pem", OPT_FLAG, &finish },
+	};
+	char why[TEXT_LEN] = "";
+	int i = ctl_opts_(ctl, opts, argc, argv, 1, 1);
+
+	if (i < 0)
+		return ctl->rc;
+	if (days_ok(ctl, days))
+		return CTL_USAGE;
+	if (finish ? pki_rotate_finish(argv[i], why) : pki_rotate(argv[i], (int)days, why))
+		return ctl_fail("%s", why);
+	if (finish)
+		printf("%s/ca.pem holds the new CA only: copy it to every controller and reload them\n",
+		       argv[i]);
+	else
+		printf(rotated, argv[i], argv[i], argv[i], argv[i], argv[i]);
+	return CTL_OK;
+}
+
+const struct cmd cmd_pki_enrolment = {
+	.name = "pki enrolment",
+	.args = "DIR [--days N] [--force]",
+	.brief = "Make another enrolment CA, for the controller to sign nodes with",
+	.help = "Writes DIR/enrol.pem and DIR/enrol.key (0600), signed by DIR/ca.key. It can make nodes and "
+		"nothing "
+		"else; pki\n"
+		"init made the first one. Name both in controller.yaml.",
+	.run = enrolment_run,
+};
+
+const struct cmd cmd_pki_rotate = {
+	.name = "pki rotate-ca",
+	.args = "DIR [--days N] | DIR --finish",
+	.brief = "Replace the cluster's CA while everything runs",
+	.help = "Makes a new CA beside the old one; DIR/ca.pem then holds both, so that both are trusted "
+		"while "
+		"certificates\n"
+		"are replaced, and the steps are printed. --finish drops the old one.",
+	.run = rotate_run,
+};
+
 const struct cmd cmd_pki_init = {
 	.name = "pki init",
 	.args = "DIR --cluster NAME [--days N]",
 	.brief = "Make the cluster's own CA in DIR",
-	.help = "Writes DIR/ca.pem and DIR/ca.key (0600). An existing CA is never overwritten.",
+	.help = "Writes DIR/ca.pem and DIR/ca.key (0600), and an enrolment CA signed by it: DIR/enrol.pem "
+		"and\n"
+		"DIR/enrol.key, for the controller. An existing CA is never overwritten.",
 	.run = init_run,
 };
 

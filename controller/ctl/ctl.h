@@ -59,5 +59,6 @@ char *ctl_path(const char *before, const char *name, const char *after);
 int context_load(struct ctl *ctl);
 
 extern const struct cmd cmd_apply, cmd_status, cmd_get, cmd_drain, cmd_undrain, cmd_mode, cmd_events,
-	cmd_plan, cmd_whatif, cmd_explain, cmd_pki_init, cmd_pki_issue, cmd_token_new;
+	cmd_plan, cmd_whatif, cmd_explain, cmd_pki_init, cmd_pki_issue, cmd_token_new, cmd_pki_enrolment,
+	cmd_pki_rotate, cmd_node_token, cmd_node_revoke, cmd_node_certs;
 #endif

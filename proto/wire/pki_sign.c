@@ -48,6 +48,25 @@ static int may_sign_cas(struct issue *s, const char *dir)
 	return 0;
 }
 
+/* No address at all: what it signs cannot be the server of an https://ADDRESS, even for a client that does
+ * not look at key usage (RFC 5280, 4.2.1.10). */
+static int forbid_addresses(gnutls_x509_crt_t crt)
+{
+	static const unsigned char any[32];
+	const gnutls_datum_t v4 = { (unsigned char *)(uintptr_t)any, 8 },
+			     v6 = { (unsigned char *)(uintptr_t)any, 32 };
+	gnutls_x509_name_constraints_t nc;
+	int r = gnutls_x509_name_constraints_init(&nc);
+
+	if (r < 0)
+		return r;
+	if ((r = gnutls_x509_name_constraints_add_excluded(nc, GNUTLS_SAN_IPADDRESS, &v4)) >= 0 &&
+	    (r = gnutls_x509_name_constraints_add_excluded(nc, GNUTLS_SAN_IPADDRESS, &v6)) >= 0)
+		r = gnutls_x509_crt_set_name_constraints(crt, nc, 1);
+	gnutls_x509_name_constraints_deinit(nc);
+	return r;
+}
+
 static int make_enrolment(struct issue *s, int days)
 {
 	char org[NAME_LEN] = "";
@@ -62,7 +81,7 @@ static int make_enrolment(struct issue *s, int days)
 	    (r = gnutls_x509_crt_set_basic_constraints(s->crt, 1, 0)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_usage(s->crt, GNUTLS_KEY_KEY_CERT_SIGN)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_purpose_oid(s->crt, GNUTLS_KP_TLS_WWW_CLIENT, 0)) < 0 ||
-	    (r = pki_set_issuer_id(s)) < 0)
+	    (r = forbid_addresses(s->crt)) < 0 || (r = pki_set_issuer_id(s)) < 0)
 		return r;
 	return gnutls_x509_crt_sign2(s->crt, s->ca, s->ca_key, GNUTLS_DIG_SHA256, 0);
 }
