@@ -60,7 +60,8 @@ json_t *plan_forecast(const struct snapshot *s, const struct plan *p);
 enum alert_severity { ALERT_ALERT, ALERT_WARNING, ALERT_SEVERITIES };
 struct alert {
 	enum alert_severity severity;
-	const char *kind; /* "round", "mode", "plan", "site", "node", "certificate", "route", "service", "shard" */
+	const char *kind; /* "round", "mode", "plan", "site", "node", "certificate", "route", "service",
+			     "shard" */
 	const char *name; /* of the object, or "" */
 	const char *text;
 };
