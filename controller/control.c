@@ -226,6 +226,7 @@ int control_read(struct controller *c, char *ret_why)
 	if (err < 0)
 		return err;
 	forget(&c->model);
+	c->reads++;
 	if (store_get(c->store, "mode", &mode) == 0)
 		steer_mode_parse(mode, &c->model.mode);
 	store_each(c->store, "grade/", load_grade, c);

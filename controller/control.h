@@ -26,6 +26,7 @@ struct controller {
 	struct enrol *enrol;	/* certificates of nodes; NULL in tests that have none */
 	struct leadership lead; /* kept by term.c; all zero: alone */
 	struct term *term;	/* NULL: alone */
+	unsigned reads;		/* of the store as a whole: what others keep of it is read again, too */
 };
 
 struct op_result {

@@ -126,6 +126,10 @@ static bool authorise(struct api *a, const struct route *rt, struct request *req
 		req->body_max = OPEN_BODY_MAX;
 		return true;
 	}
+	if (a->reads != a->c->reads) { /* another controller may have made or revoked some */
+		a->reads = a->c->reads;
+		auth_reload(a->auth);
+	}
 	req->role = auth_check(a->auth, req->header[HDR_AUTHORIZATION], req->actor, req->token);
 	if (req->role >= rt->role)
 		return true;
