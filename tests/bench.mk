@@ -7,7 +7,9 @@ bench-vty: bench-deps ## changes per second against vtysh; a thousand prefixes
 	@$(SUDO) $(PY) -m tests.bench.vty
 bench-footprint: bench-deps ## memory and CPU with 20 services, beside ExaBGP
 	@$(SUDO) $(PY) -m tests.bench.footprint
+bench-ha: bench-deps ## a leader dies (RUNS=20), etcd is lost: time to the next leader, route changes, lost writes
+	@$(SUDO) env RUNS=$(or $(RUNS),20) $(PY) -m tests.bench.ha
 
 bench-deps: deps
 	@$(MAKE) --no-print-directory -j2 all lab-programs
-.PHONY: bench bench-deps bench-failover bench-vty bench-footprint
+.PHONY: bench bench-ha bench-deps bench-failover bench-vty bench-footprint
