@@ -17,7 +17,7 @@ struct api {
 	struct http *http;
 	struct auth *auth;
 	struct hub *hub;
-	unsigned reads; /* of c, when the tokens were read */
+	unsigned reads;				/* of c, when the tokens were read */
 	uint64_t answers[API_CLASSES], refused; /* refused: 401 and 403 */
 	struct buf metrics;			/* the last page, for METRICS_KEEP_MS */
 	mono_t metrics_at;
