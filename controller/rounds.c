@@ -8,6 +8,7 @@
 
 #include "controller/fleet.h"
 #include "controller/observe.h"
+#include "controller/steer/lost.h"
 #include "controller/think.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -26,6 +27,7 @@ struct rounds {
 	uv_timer_t timer;
 	struct think *think;
 	struct guard *guard;
+	struct lost *lost;
 	struct snapshot snap;	       /* the present, of the last look */
 	unsigned shape, thought_shape; /* counts documents: a plan for an older one is dropped */
 	struct rounds_view view;
@@ -130,7 +132,7 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 	if (p->state != PLAN_ACT || !p->n_moves)
 		return;
 	/* last before the wire, whatever the engine thought */
-	if (guard_check(r->guard, &doc(r)->policy, &r->snap, p->moves, p->n_moves, ACTOR_ENGINE, &verdict) <
+	if (guard_check(r->guard, &doc(r)->policy, &r->snap, p->moves, p->n_moves, plan_actor(p), &verdict) <
 	    0) {
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
@@ -463,13 +465,20 @@ static void save(struct rounds *r)
 		log_warn("learned state not saved: %s", store_why(r->c->store));
 }
 
+/* The model as a snapshot; what fell silent and is found to be gone is marked in it. */
+static void look(struct rounds *r, mono_t now, struct snapshot *ret_snapshot)
+{
+	observe_snapshot(&r->c->model, now, ret_snapshot);
+	lost_mark(r->lost, &doc(r)->policy, ret_snapshot);
+}
+
 const struct snapshot *rounds_snapshot(struct rounds *r)
 {
 	mono_t now = mono_now();
 
 	observe_sum(&r->c->model, now);
 	observe_done(&r->snap);
-	observe_snapshot(&r->c->model, now, &r->snap);
+	look(r, now, &r->snap);
 	return &r->snap;
 }
 
@@ -479,7 +488,7 @@ static void decide(struct rounds *r)
 	struct snapshot copy;
 
 	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
-	observe_snapshot(&r->c->model, r->last, &copy);
+	look(r, r->last, &copy);
 	r->thought_shape = r->shape;
 	if (think_start(r->think, &copy) < 0) {
 		observe_done(&copy);
@@ -590,6 +599,7 @@ struct rounds *rounds_new(struct controller *c)
 	r->c = c;
 	r->think = think_new(c->loop, &c->model.cl->policy, on_plan, r);
 	r->guard = guard_new();
+	r->lost = lost_new();
 	load(r);
 	rounds_changed(r);
 	fleet_on_ask(c->fleet, on_ask);
@@ -625,6 +635,7 @@ void rounds_free(struct rounds *r)
 	observe_done(&r->snap);
 	think_free(r->think);
 	guard_free(r->guard);
+	lost_free(r->lost);
 	free(r->wishes);
 	free(r->weights_at);
 	uv_close((uv_handle_t *)&r->timer, on_closed);

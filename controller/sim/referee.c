@@ -145,7 +145,8 @@ static void i4(struct referee *r, const struct world *w, const struct turn *t)
 	double stale = 0, down = 0;
 
 	for (size_t i = 0; i < w->ns; i++) {
-		stale += t->seen->sites[i].age_ms > STALE_S * 1000 ? cap_share(w, i) : 0;
+		/* what serves on and is not heard of; a dead site is no blind spot */
+		stale += w->alive[i] && t->seen->sites[i].age_ms > STALE_S * 1000 ? cap_share(w, i) : 0;
 		down += w->t - r->fell[i] <= MASS_S;
 	}
 	if (stale > 1.0 / 3)

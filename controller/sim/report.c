@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What agents report and what of it arrives. A report is up to two seconds late, one in a hundred is lost.
  * While a site drops, its load is known as an interval: what it carried, and a poor guess of what was
- * offered. Liars claim to be idle or drowning, in turns. */
+ * offered. A dead site says nothing any more; that it is dead, steer/lost.c has to find out. Liars claim to
+ * be idle or drowning, in turns. */
 #include <math.h>
 #include <string.h>
 
 #include "controller/sim/world.h"
-#include "controller/steer/steer.h"
+#include "controller/steer/lost.h"
 #include "proto/base/mem.h"
 
 #define LOSS	   0.01
 #define NOISE	   0.03
 #define GUESS	   0.12 /* relative error of the upper bound */
 #define LIE_S	   40
-#define STALE_PART 2	 /* every so-manyth site goes silent */
+#define STALE_PART 2	 /* every so-manyth site goes silent, and the largest */
 #define STALE_FROM (-10) /* s into the event: before it */
 
 static double *hist(const struct world *w, int tick, size_t cell)
@@ -42,7 +43,7 @@ static void write_report(struct world *w, size_t i)
 
 static bool silent(const struct world *w, size_t i)
 {
-	return w->sc->twist == TW_STALE && (i % STALE_PART != 3 || i == w->victim) &&
+	return w->sc->twist == TW_STALE && (i % STALE_PART == 0 || i == w->victim) &&
 	       w->t >= w->sc->from + STALE_FROM && w->t < w->sc->until;
 }
 
@@ -89,8 +90,9 @@ static void fill_site(const struct world *w, struct snapshot *s, size_t i)
 	int at = w->report_at[i], back = w->t - at;
 	struct snap_site *site = &s->sites[i];
 
-	site->healthy = w->alive[i] || back <= 2; /* a dead link is noticed by BGP and by TLS */
-	site->cap[RES_BPS] = w->cap[i];
+	site->healthy = true; /* as it last said */
+	if (w->alive[i])
+		site->cap[RES_BPS] = w->cap[i];
 	site->age_ms = (int64_t)back * 1000;
 	if (back < WORLD_HISTORY && at >= 1) {
 		size_t slot = (size_t)(at % WORLD_HISTORY) * w->ns + i;
@@ -106,21 +108,24 @@ static void fill_site(const struct world *w, struct snapshot *s, size_t i)
 			c->lo[RES_BPS] = h[0];
 			c->hi[RES_BPS] = h[1];
 		}
-		if (!w->alive[i])
-			c->lo[RES_BPS] = c->hi[RES_BPS] = 0;
 		c->grade = cell->grade;
 		c->wanted = cell->wanted;
 		c->pinned = cell->pinned;
-		c->announced = w->alive[i] && w->t >= w->hold_down[i] &&
-			       s->grades->g[cell->grade].kind != GRADE_WITHDRAWN;
+		if (w->alive[i])
+			c->announced =
+				w->t >= w->hold_down[i] && s->grades->g[cell->grade].kind != GRADE_WITHDRAWN;
 	}
 }
 
 void report_snapshot_fill(const struct world *w, struct snapshot *s)
 {
+	struct policy p;
+
+	policy_default(&p);
 	s->now_ms = 1000000 + (int64_t)w->t * 1000;
 	for (size_t i = 0; i < w->ns; i++)
 		fill_site(w, s, i);
+	lost_mark(w->lost, &p, s);
 }
 
 void report_snapshot_free(struct snapshot *s)

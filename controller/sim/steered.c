@@ -99,8 +99,9 @@ static bool inside(struct world *w, const struct move *m)
 	double moved = was[m->site] - will[m->site], slack = 0.02 * was[m->site];
 	bool in = moved >= m->moved_lo - slack && moved <= m->moved_hi + slack;
 	if (steered_talk)
-		fprintf(stderr, "        %s %.3g: predicted %.3g (%.3g .. %.3g), of %.3g\n",
-			in ? "in" : "OUT", moved, m->moved, m->moved_lo, m->moved_hi, was[m->site]);
+		fprintf(stderr, "        %s %s %s>%s %.3g: predicted %.3g (%.3g .. %.3g), of %.3g\n",
+			in ? "in" : "OUT", move_kind_str(m->kind), w->c->grades.g[m->from].name,
+			w->c->grades.g[m->to].name, moved, m->moved, m->moved_lo, m->moved_hi, was[m->site]);
 	return in;
 }
 
@@ -147,7 +148,7 @@ void steered_step(void *state, struct world *w, struct turn *t)
 	say(w, &p);
 	bool go = p.state == PLAN_ACT && p.n_moves;
 	if (go && s->guard &&
-	    guard_check(s->guard, &s->policy, t->seen, p.moves, p.n_moves, ACTOR_ENGINE, &v))
+	    guard_check(s->guard, &s->policy, t->seen, p.moves, p.n_moves, plan_actor(&p), &v))
 		go = false;
 	if (go && s->guard)
 		guard_commit(s->guard, t->seen, p.moves, p.n_moves);

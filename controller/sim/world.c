@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "controller/steer/lost.h"
 #include "proto/base/mem.h"
 
 #define HEADROOM      2.0
@@ -217,6 +218,7 @@ struct world *world_new(struct catch *c, const struct scenario *sc, size_t shard
 	w->report_at = xcalloc(ns, sizeof(int));
 	w->liar = xcalloc(ns, sizeof(bool));
 	w->noise = rng_stream(seed, "noise");
+	w->lost = lost_new();
 	memset(w->alive, true, ns);
 	capacities(w);
 	shares(w, perturb);
@@ -238,6 +240,7 @@ void world_free(struct world *w)
 		return;
 	for (int comp = 0; comp < COMP_N; comp++)
 		free(w->weight[comp]);
+	lost_free(w->lost);
 	void *const all[] = { w->cap,	    w->cap_all,	  w->alive,	w->hold_down, w->cell, w->shard_share,
 			      w->land,	    w->target,	  w->stale,	w->arrive,    w->util, w->history,
 			      w->hist_util, w->hist_drop, w->report_at, w->liar };

@@ -58,6 +58,7 @@ struct world {
 	int *report_at; /* per site: tick of the newest report that arrived */
 	bool *liar;
 	bool partitioned;
+	struct lost *lost; /* what the controller makes of silence */
 
 	/* what the policy's changes did */
 	unsigned changes;

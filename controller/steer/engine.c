@@ -15,6 +15,7 @@
 
 #include "controller/steer/cost.h"
 #include "controller/steer/explain.h"
+#include "controller/steer/lean.h"
 #include "proto/base/mem.h"
 
 #define DARK_LEAN 0.85 /* as RECALL_LEAN, where the question is whether all of it fits */
@@ -122,13 +123,14 @@ static double dark_demand(const struct round *r)
 {
 	double sum = r->total.v[r->main];
 
-	for (size_t c = 0; c < r->ns * r->nk; c++) {
-		const struct snap_cell *cell = &r->s->cells[c];
-		double wide = cell->hi[r->main] - cell->lo[r->main];
+	for (size_t i = 0; i < r->ns; i++)
+		for (size_t k = 0; k < r->nk; k++) {
+			const struct snap_cell *cell = round_snap(r, i, k);
+			double wide = cell->hi[r->main] - cell->lo[r->main];
 
-		if (isfinite(wide) && wide > 0)
-			sum += (DARK_LEAN - RECALL_LEAN) * wide;
-	}
+			if (isfinite(wide) && wide > 0)
+				sum += fmax(DARK_LEAN - r->lean[i], 0) * wide;
+		}
 	return sum;
 }
 
@@ -258,6 +260,7 @@ void engine_step(struct engine *e, const struct snapshot *s, struct plan *ret_pl
 	rebase(e, s->now_ms);
 	recall_sync(&e->mem, s);
 	guard_observe(e->guard, &e->policy, s);
+	lean_observe(&e->mem, s);
 	flight_observe(&e->mem, &e->shift, &e->policy, s, &news);
 	note_news(e, &news, s->now_ms);
 	hyst_observe(e, s);

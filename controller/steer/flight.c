@@ -9,19 +9,24 @@
  * there was enough to measure. Timers: settle_min, settle_max, in the snapshot's time. */
 #include "controller/steer/flight.h"
 
+#include "controller/steer/lean.h"
+
 #include <math.h>
 
 #include "proto/base/mem.h"
 
+#define WIDE	       0.05 /* of a load: its interval is one */
 #define SLACK	       0.03 /* of the shard's load there: measuring is not exact either */
-#define WIDEN_MORE     1.15
-#define WIDEN_LESS     0.9846 /* 1.15^(-1/9) */
-#define STABLE_SHARE   0.20   /* samples agree when they differ by less than this of the shard's total */
-#define CONSERVE_SHARE 0.10   /* learn only when the total moved less than this (plus noise) */
-#define MEASURABLE     0.05   /* of the shard at the site, before or after */
-#define MOVED_NOTHING  0.02   /* of the shard */
-#define LEARN_WEIGHT   8.0    /* pseudo-counts of one clean observation */
-#define LEARN_MIXED    0.25   /* of that for destinations when other sites are weakened too */
+#define WIDEN_MORE     2.0
+#define WIDEN_LESS     0.9259 /* 2^(-1/9) */
+#define SLOW_ALPHA     (1.0 / 30)
+#define STABLE_SHARE   0.20 /* samples agree when they differ by less than this of the shard's total */
+#define CONSERVE_SHARE 0.10 /* learn only when the total moved less than this (plus noise) */
+#define MEASURABLE     0.05 /* of the shard at the site, before or after */
+#define TOLD_WIDE      0.25 /* of what was unknown before: so little unknown now tells it */
+#define MOVED_NOTHING  0.02 /* of the shard */
+#define LEARN_WEIGHT   8.0  /* pseudo-counts of one clean observation */
+#define LEARN_MIXED    0.25 /* of that for destinations when other sites are weakened too */
 
 struct settled { /* one shard's flight, measured */
 	const struct snapshot *s;
@@ -31,20 +36,16 @@ struct settled { /* one shard's flight, measured */
 	double total, noise;	 /* now; relative noise of the total over the samples */
 };
 
-static double mid(const struct snap_cell *c, int x)
+static double sane(double v)
 {
-	double lo = c->lo[x], hi = c->hi[x];
-
-	lo = isfinite(lo) && lo > 0 ? lo : 0;
-	hi = isfinite(hi) && hi > 0 ? hi : 0;
-	return recall_middle(lo, hi);
+	return isfinite(v) && v > 0 ? v : 0;
 }
 
-static void push_sample(struct cell_mem *m, const struct snap_cell *c)
+static void push_sample(struct cell_mem *m, const struct snap_cell *c, double lean)
 {
 	memmove(&m->sample[1], &m->sample[0], (RECALL_SAMPLES - 1) * sizeof(m->sample[0]));
 	for (int x = 0; x < RES_N; x++)
-		m->sample[0][x] = mid(c, x);
+		m->sample[0][x] = recall_within(sane(c->lo[x]), sane(c->hi[x]), lean);
 	m->n_samples += m->n_samples < RECALL_SAMPLES;
 }
 
@@ -84,7 +85,7 @@ static bool recognised(const struct cell_mem *m, const struct policy *p, int64_t
 	       now_ms - m->proposed_ms <= 2 * p->settle_max_ms;
 }
 
-static void begin(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s)
+static void begin(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s, size_t k)
 {
 	bool rising = !steady(cells, s->n_sites);
 
@@ -92,7 +93,13 @@ static void begin(struct shard_mem *f, struct cell_mem **cells, const struct sna
 	f->total = 0;
 	f->own = true;
 	for (size_t i = 0; i < s->n_sites; i++) {
+		const struct snap_cell *c = snap_cell(s, i, k);
+		double lo = sane(c->lo[RES_BPS]), hi = sane(c->hi[RES_BPS]);
+		bool wide = hi > lo * (1 + WIDE);
+
 		cells[i]->before = latest_bps(cells[i], rising);
+		cells[i]->before_wide[0] = wide ? lo : 0;
+		cells[i]->before_wide[1] = wide ? hi : 0;
 		f->total += cells[i]->before;
 	}
 	f->flying = true;
@@ -138,7 +145,7 @@ static void notice(struct shard_mem *f, struct cell_mem **cells, const struct po
 		if (!strcmp(cells[i]->wanted, to))
 			continue;
 		if (first && !f->flying)
-			begin(f, cells, s);
+			begin(f, cells, s, k);
 		changed(f, cells[i], to, p, s->now_ms, news);
 		first = false;
 	}
@@ -193,6 +200,33 @@ static void measure(struct settled *m)
 		hi = fmax(hi, sum[j]);
 	}
 	m->noise = m->total > 0 ? (hi - lo) / m->total : 0;
+}
+
+/* Traffic is conserved: what arrives now, at sites that drop no more, tells where in its interval the load
+ * was before; and with that what really moved. */
+static void settle_before(struct settled *m, struct recall *mem)
+{
+	double sure = 0, lo = 0, hi = 0, wide = 0;
+
+	for (size_t i = 0; i < m->s->n_sites; i++) {
+		const struct cell_mem *c = m->cells[i];
+		const struct snap_cell *now = snap_cell(m->s, i, m->k);
+
+		sure += c->before_wide[1] > 0 ? 0 : c->before;
+		lo += c->before_wide[0];
+		hi += c->before_wide[1];
+		wide += fmax(sane(now->hi[RES_BPS]) - sane(now->lo[RES_BPS]), 0);
+	}
+	if (hi <= lo || wide > TOLD_WIDE * (hi - lo))
+		return;
+	double lean = fmin(fmax((m->total - sure - lo) / (hi - lo), 0), 1);
+	lean_learn(mem, lo, hi, m->total - sure);
+	m->f->total = sure + lo + lean * (hi - lo);
+	for (size_t i = 0; i < m->s->n_sites; i++) {
+		struct cell_mem *c = m->cells[i];
+		if (c->before_wide[1] > 0)
+			c->before = recall_within(c->before_wide[0], c->before_wide[1], lean);
+	}
 }
 
 static double share_before(const struct settled *m, size_t i)
@@ -257,30 +291,39 @@ static void learn_dests(const struct settled *m, struct shift *model, int from, 
 }
 
 /* Nine of ten forecasts shall hold: each that does not widens the next, each that does narrows them. */
-static void widen(struct recall *mem, bool inside)
+static void widen(double *w, bool inside)
 {
-	double w = mem->widen >= 1 ? mem->widen : 1;
-
-	mem->widen = fmin(fmax(w * (inside ? WIDEN_LESS : WIDEN_MORE), 1), WIDEN_MAX);
+	*w = fmin(fmax(fmax(*w, 1) * (inside ? WIDEN_LESS : WIDEN_MORE), 1), WIDEN_MAX);
 }
 
-static void verify(const struct settled *m, double s0, double s1, struct recall *mem,
+/* Was the forecast made of what was learned, or of the prior? */
+static bool was_seen(const struct settled *m, const struct shift *model, int strong)
+{
+	struct shed sheds[STEER_GRADES];
+
+	shift_sheds(model, m->s->grades, m->f->site, m->s->shards[m->k].family, m->s->now_ms, sheds);
+	return sheds[strong].evidence >= WIDE_EVIDENCE;
+}
+
+static void verify(const struct settled *m, double s0, double s1, bool seen, struct recall *mem,
 		   struct flight_news *news)
 {
 	struct site_mem *site = recall_site(mem, m->f->site);
 	double moved = (s0 - s1) * m->total, slack = (0.5 * m->noise + SLACK * fmax(s0, s1)) * m->total;
 	bool inside = moved >= m->f->moved_lo - slack && moved <= m->f->moved_hi + slack;
+	bool forecast = m->f->kind == MOVE_SHED || m->f->kind == MOVE_ATTRACT;
 
 	if (!m->f->own)
 		return;
 	if (site) {
 		site->seen++;
 		site->inside += inside;
+		if (forecast)
+			widen(&site->widen, inside);
 	}
-	if (m->f->kind == MOVE_SHED || m->f->kind == MOVE_ATTRACT)
-		widen(mem, inside);
-	if (inside || m->f->kind == MOVE_RESTORE || m->f->kind == MOVE_ROLLBACK ||
-	    news->n_misses >= FLIGHT_MISSES)
+	if (forecast)
+		widen(&mem->widen[seen ? WIDE_SEEN : WIDE_PRIOR], inside);
+	if (inside || !forecast || news->n_misses >= FLIGHT_MISSES)
 		return;
 	news->miss[news->n_misses++] = (struct miss){
 		.site = m->site, .shard = m->k, .moved = moved, .useless = fabs(s0 - s1) < MOVED_NOTHING
@@ -296,11 +339,12 @@ static void finish(struct settled *m, struct recall *mem, struct shift *model, s
 		if (!strcmp(m->s->sites[m->site].name, f->site))
 			break;
 	measure(m);
+	settle_before(m, mem);
 	if (f->cells != 1 || from < 0 || to < 0 || from == to || m->site == m->s->n_sites || f->total <= 0 ||
 	    m->total <= 0 || fabs(m->total / f->total - 1) > CONSERVE_SHARE + m->noise)
 		return;
 	double s0 = share_before(m, m->site), s1 = share_after(m, m->site);
-	verify(m, s0, s1, mem, news);
+	verify(m, s0, s1, was_seen(m, model, to > from ? to : from), mem, news);
 	if ((to > from ? s0 : s1) < MEASURABLE)
 		return;
 	learn_shed(m, model, from, to, s0, s1);
@@ -308,14 +352,14 @@ static void finish(struct settled *m, struct recall *mem, struct shift *model, s
 }
 
 static void observe_shard(struct recall *mem, struct shift *model, const struct policy *p,
-			  const struct snapshot *s, size_t k, struct cell_mem **cells,
+			  const struct snapshot *s, size_t k, struct cell_mem **cells, const double *lean,
 			  struct flight_news *news)
 {
 	struct shard_mem *f = recall_shard(mem, s->shards[k].name);
 
 	notice(f, cells, p, s, k, news);
 	for (size_t i = 0; i < s->n_sites; i++)
-		push_sample(cells[i], snap_cell(s, i, k));
+		push_sample(cells[i], snap_cell(s, i, k), lean[i]);
 	if (!f->flying)
 		return;
 	if (f->since_ms > s->now_ms) /* saved by a clock that ran ahead of this one */
@@ -331,16 +375,31 @@ static void observe_shard(struct recall *mem, struct shift *model, const struct 
 	finish(&m, mem, model, news);
 }
 
+static void slow_load(struct site_mem *m, const struct snapshot *s, size_t i)
+{
+	double now = 0;
+
+	for (size_t k = 0; k < s->n_shards; k++)
+		now += recall_within(sane(snap_cell(s, i, k)->lo[RES_BPS]),
+				     sane(snap_cell(s, i, k)->hi[RES_BPS]), RECALL_LEAN);
+	m->slow += (m->slow > 0 ? SLOW_ALPHA : 1) * (now - m->slow);
+}
+
 void flight_observe(struct recall *mem, struct shift *model, const struct policy *p, const struct snapshot *s,
 		    struct flight_news *ret_news)
 {
 	auto_free struct cell_mem **cells = xcalloc(s->n_sites, sizeof(*cells));
+	auto_free double *lean = xcalloc(s->n_sites, sizeof(*lean));
 
+	for (size_t i = 0; i < s->n_sites; i++)
+		lean[i] = lean_of(mem, s->sites[i].name);
+	for (size_t i = 0; i < s->n_sites; i++)
+		slow_load(recall_site(mem, s->sites[i].name), s, i);
 	*ret_news = (struct flight_news){ 0 };
 	for (size_t k = 0; k < s->n_shards; k++) {
 		for (size_t i = 0; i < s->n_sites; i++)
 			cells[i] = recall_at(mem, s, i, k);
-		observe_shard(mem, model, p, s, k, cells, ret_news);
+		observe_shard(mem, model, p, s, k, cells, lean, ret_news);
 	}
 }
 

@@ -121,7 +121,7 @@ static void change_dev(const struct round *r, size_t i, size_t k, unsigned from,
 	const struct shed *a = round_shed(r, i, k, from), *b = round_shed(r, i, k, to);
 	const struct dest_row *d = round_dest(r, i, k, to > from ? to : from);
 	double h = r->home[round_cell(r, i, k)].v[r->main], step = fabs(b->mean - a->mean);
-	double var = fmax(a->var, b->var), wide = r->widen * h;
+	double var = fmax(a->var, b->var), wide = round_widen(r, i, k, to > from ? to : from) * h;
 
 	for (size_t j = 0; j < r->ns; j++) {
 		double m = d->mean[j];

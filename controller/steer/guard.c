@@ -14,7 +14,10 @@
 
 struct guard *guard_new(void)
 {
-	return xcalloc(1, sizeof(struct guard));
+	struct guard *g = xcalloc(1, sizeof(*g));
+
+	g->blind_ms = INT64_MIN;
+	return g;
 }
 
 static void clear(struct guard *g)
@@ -143,6 +146,7 @@ static void rebase(struct guard *g, int64_t now_ms)
 		time_shift(&c->changed_ms, by);
 	for (struct guard_site *m = g->sites; m; m = m->hh.next)
 		time_shift(&m->fell_ms, by);
+	time_shift(&g->blind_ms, by);
 	ledger_rebase(&g->ledger, by);
 }
 
@@ -152,6 +156,8 @@ void guard_observe(struct guard *g, const struct policy *p, const struct snapsho
 	g->mass_n = 0;
 	for (size_t i = 0; i < s->n_sites; i++)
 		observe_site(g, s, i);
+	if (guard_blind_share(s, p->stale_ms) > GUARD_BLIND_MAX)
+		g->blind_ms = s->now_ms;
 	/* one site of three is a site lost, not a broken check: it takes two */
 	g->mass = g->mass_n >= 2 && (double)g->mass_n > MASS_SHARE * (double)s->n_sites;
 	for (size_t i = 0; i < s->n_sites; i++)
@@ -253,7 +259,7 @@ static int load_line(struct guard *g, const char *line)
 
 int guard_load(struct guard *g, const char *text, size_t len)
 {
-	struct guard fresh = { 0 };
+	struct guard fresh = { .blind_ms = INT64_MIN };
 	const char *p = text, *end = text + len;
 	bool header = false;
 	int err = 0;

@@ -5,8 +5,9 @@
 #include "controller/steer/key.h"
 #include "controller/steer/ledger.h"
 
-#define MASS_WINDOW_MS 60000
-#define MASS_SHARE     0.25
+#define MASS_WINDOW_MS	60000
+#define MASS_SHARE	0.25
+#define GUARD_BLIND_MAX (1.0 / 3) /* I4 */
 
 struct guard_cell { /* last seen or committed order of a cell, and when it changed */
 	struct cell_key key;
@@ -31,6 +32,7 @@ struct guard {
 	int64_t now_ms; /* of the last round */
 	bool mass;	/* > 25 % of sites turned unhealthy within 60 s */
 	size_t mass_n;
+	int64_t blind_ms; /* when reports from too much of capacity were last stale; INT64_MIN: never */
 };
 
 /* One check's view: the snapshot after the moves. after[cell]: grade wanted then. */
@@ -48,6 +50,8 @@ const struct guard_cell *guard_cell_find(const struct guard *g, const char *site
 
 /* Of all configured capacity, the share a site stands for (by count when nothing is configured). */
 double guard_site_share(const struct snapshot *s, size_t site);
+/* Of all configured capacity, the share that serves as far as is known, and is not heard of. */
+double guard_blind_share(const struct snapshot *s, int64_t stale_ms);
 /* I1's minimum of sites for a shard: max(2, configured), or 1 when the document says 1. */
 unsigned guard_min_sites(const struct snap_shard *k);
 /* Announced by a healthy site, and not ordered away. */

@@ -25,17 +25,37 @@ __attribute__((format(printf, 2, 3))) static bool object(char why[STEER_TEXT], c
 	return true;
 }
 
-double guard_site_share(const struct snapshot *s, size_t site)
+/* The resource capacity is told in, the same for all: the first that anybody configured. */
+static int share_res(const struct snapshot *s, double *ret_sum)
 {
 	for (int r = 0; r < RES_N; r++) {
-		double sum = 0;
-
+		*ret_sum = 0;
 		for (size_t i = 0; i < s->n_sites; i++)
-			sum += fmax(s->sites[i].cap_all[r], 0);
-		if (sum > 0)
-			return fmax(s->sites[site].cap_all[r], 0) / sum;
+			*ret_sum += fmax(s->sites[i].cap_all[r], 0);
+		if (*ret_sum > 0)
+			return r;
 	}
-	return 1.0 / (double)s->n_sites;
+	return -1;
+}
+
+double guard_site_share(const struct snapshot *s, size_t site)
+{
+	double sum;
+	int r = share_res(s, &sum);
+
+	return r < 0 ? 1.0 / (double)s->n_sites : fmax(s->sites[site].cap_all[r], 0) / sum;
+}
+
+/* A site known to be down is no blind spot: what it carried is seen where it lands now. */
+double guard_blind_share(const struct snapshot *s, int64_t stale_ms)
+{
+	double sum, blind = 0;
+	int r = share_res(s, &sum);
+
+	for (size_t i = 0; i < s->n_sites; i++)
+		if (s->sites[i].healthy && s->sites[i].age_ms > stale_ms)
+			blind += r < 0 ? 1.0 / (double)s->n_sites : fmax(s->sites[i].cap_all[r], 0) / sum;
+	return blind;
 }
 
 unsigned guard_min_sites(const struct snap_shard *k)
@@ -222,19 +242,25 @@ static bool i3_silence(const struct check *c, char *why)
 	return false;
 }
 
+/* ... and for a while after: what was seen before the gap and what is seen after it make no history. */
 static bool i4_stale(const struct check *c, char *why)
 {
-	double share = 0;
+	double share = guard_blind_share(c->s, c->p->stale_ms);
+	int64_t since_ms = c->s->now_ms - c->g->blind_ms;
 	bool any = false;
 
 	for (size_t m = 0; m < c->n; m++)
 		any = any || weakens(c, &c->moves[m]);
-	for (size_t i = 0; any && i < c->s->n_sites; i++)
-		share += stale(c, i) ? guard_site_share(c->s, i) : 0;
-	if (share > 1.0 / 3)
+	if (!any)
+		return false;
+	if (share > GUARD_BLIND_MAX)
 		return object(why,
 			      "reports from %.0f %% of capacity are stale, at most 33 %% for a new weakening",
 			      100 * share);
+	if (c->g->blind_ms != INT64_MIN && since_ms < c->p->settle_min_ms)
+		return object(why,
+			      "reports from over 33 %% of capacity were stale until %.0f s ago, wait %.0f s",
+			      (double)since_ms / 1000, (double)c->p->settle_min_ms / 1000);
 	return false;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hysteresis. A site is hot when 3 of its last 4 samples were above the trigger, urgent (and hot) when the
- * last two were above the urgent line. Histories live in site_mem; here is only how they are written and
- * read. Inequality among a site's nodes is smoothed here too: capacity counts less while one node is hotter
- * than the rest. */
+ * Hysteresis. A site is hot when 3 of its last 4 samples, the newest among them, were above the trigger,
+ * urgent (and hot) when the last two were above the urgent line. Histories live in site_mem; here is only how
+ * they are written and read. Inequality among a site's nodes is smoothed here too: capacity counts less while
+ * one node is hotter than the rest. */
 #include "controller/steer/engine_int.h"
 
 #include <math.h>
@@ -26,7 +26,7 @@ static double site_util(const struct snapshot *s, size_t i)
 			continue;
 		for (size_t k = 0; k < s->n_shards; k++) {
 			const struct snap_cell *c = snap_cell(s, i, k);
-			double v = site->dropping ? c->hi[x] : recall_middle(c->lo[x], c->hi[x]);
+			double v = site->dropping ? c->hi[x] : recall_within(c->lo[x], c->hi[x], RECALL_LEAN);
 			sum += isfinite(v) && v > 0 ? v : 0;
 		}
 		top = fmax(top, sum / site->cap[x]);
@@ -86,6 +86,6 @@ void hyst_mark(const struct recall *mem, struct round *r)
 			continue;
 		r->urgent[i] = (m->urgent & 3) == 3;
 		r->site_busy[i] = r->site_busy[i] || (!r->urgent[i] && awaits_much(r, i));
-		r->hot[i] = r->urgent[i] || __builtin_popcount(m->hot & 0xf) >= 3;
+		r->hot[i] = r->urgent[i] || ((m->hot & 1) && __builtin_popcount(m->hot & 0xf) >= 3);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Defaults of the policy and the words for the enums. Owns nothing, holds no state. */
+ * Defaults of the policy, the words for the enums, who speaks to the guard. Owns nothing, holds no state. */
 #include "controller/steer/steer.h"
 
 #include <stdlib.h>
@@ -53,4 +53,12 @@ const char *move_kind_str(enum move_kind k)
 		[MOVE_ROLLBACK] = "rollback", [MOVE_OPERATOR] = "operator",
 	};
 	return (size_t)k < ARRAY_LEN(names) ? names[k] : "?";
+}
+
+enum guard_actor plan_actor(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n_moves; i++)
+		if (p->moves[i].kind != MOVE_ROLLBACK)
+			return ACTOR_ENGINE;
+	return p->n_moves ? ACTOR_ROLLBACK : ACTOR_ENGINE;
 }

@@ -198,6 +198,9 @@ static void save_cells(const struct recall *r, struct buf *out)
 			if (m->n_calm)
 				buf_addf(out, "calm %s %s %.17g %u\n", m->key.site, m->key.shard, m->calm,
 					 m->n_calm);
+			if (m->before_wide[1] > 0)
+				buf_addf(out, "wide %s %s %.17g %.17g\n", m->key.site, m->key.shard,
+					 m->before_wide[0], m->before_wide[1]);
 			buf_addf(out, "cell %s %s %s %s %lld %.17g %.17g %.17g %.17g %.17g\n", m->key.site,
 				 m->key.shard, dash(m->wanted), dash(m->previous), (long long)m->changed_ms,
 				 m->home[0], m->home[1], m->home[2], m->home[3], m->before);
@@ -206,12 +209,13 @@ static void save_cells(const struct recall *r, struct buf *out)
 
 void recall_save(const struct recall *r, struct buf *out)
 {
-	if (r->widen > 1)
-		buf_addf(out, "widen %.17g\n", r->widen);
+	if (r->trust_n > 0)
+		buf_addf(out, "lean %.17g %.17g\n", r->trust, r->trust_n);
+	buf_addf(out, "widen %.17g %.17g\n", r->widen[WIDE_PRIOR], r->widen[WIDE_SEEN]);
 	for (const struct site_mem *m = r->sites; m; m = m->hh.next)
 		if (key_name_ok(m->name))
-			buf_addf(out, "site %s %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen,
-				 m->inside);
+			buf_addf(out, "site %s %.17g %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen,
+				 m->inside, m->widen);
 	for (const struct shard_mem *m = r->shards; m; m = m->hh.next)
 		if (key_name_ok(m->name) && m->flying)
 			buf_addf(out, "flight %s %d %u %lld %d %s %s %s %.17g %.17g %.17g %.17g\n", m->name,
@@ -223,15 +227,16 @@ void recall_save(const struct recall *r, struct buf *out)
 static int load_site(struct recall *r, const char *line)
 {
 	char name[STEER_NAME];
-	double imbalance, seen, inside;
+	double imbalance, seen, inside, wide = 0; /* the last came later: older states lack it */
 
-	if (sscanf(line, "site %63s %lf %lf %lf", name, &imbalance, &seen, &inside) != 4 ||
-	    !isfinite(imbalance + seen + inside) || HASH_COUNT(r->sites) >= STEER_SITES_MAX)
+	if (sscanf(line, "site %63s %lf %lf %lf %lf", name, &imbalance, &seen, &inside, &wide) < 4 ||
+	    !isfinite(imbalance + seen + inside + wide) || HASH_COUNT(r->sites) >= STEER_SITES_MAX)
 		return ERR_MALFORMED;
 	struct site_mem *m = site_add(r, name);
 	m->imbalance = imbalance;
 	m->seen = fmax(seen, 0);
 	m->inside = fmin(fmax(inside, 0), m->seen);
+	m->widen = fmin(fmax(wide, 0), WIDEN_MAX);
 	return 0;
 }
 
@@ -300,13 +305,40 @@ static int load_calm(struct recall *r, const char *line)
 	return 0;
 }
 
+static int load_wide(struct recall *r, const char *line)
+{
+	char site[STEER_NAME], shard[STEER_NAME];
+	double lo, hi;
+
+	if (sscanf(line, "wide %63s %63s %lf %lf", site, shard, &lo, &hi) != 4 || !(lo >= 0 && hi >= lo) ||
+	    !isfinite(hi) || HASH_COUNT(r->cells) >= (size_t)STEER_SITES_MAX * STEER_SHARDS_MAX)
+		return ERR_MALFORMED;
+	struct cell_mem *m = cell_add(r, site, shard);
+	m->before_wide[0] = lo;
+	m->before_wide[1] = hi;
+	return 0;
+}
+
+static int load_lean(struct recall *r, const char *line)
+{
+	double trust, n;
+
+	if (sscanf(line, "lean %lf %lf", &trust, &n) != 2 || !(n >= 0 && n <= 1000) ||
+	    !(trust >= 0 && trust <= n))
+		return ERR_MALFORMED;
+	r->trust = trust;
+	r->trust_n = n;
+	return 0;
+}
+
 static int load_widen(struct recall *r, const char *line)
 {
-	double widen;
+	double prior, seen = 0;
 
-	if (sscanf(line, "widen %lf", &widen) != 1 || !(widen >= 1))
+	if (sscanf(line, "widen %lf %lf", &prior, &seen) < 1 || !(prior >= 0 && seen >= 0))
 		return ERR_MALFORMED;
-	r->widen = fmin(widen, WIDEN_MAX);
+	r->widen[WIDE_PRIOR] = fmin(prior, WIDEN_MAX);
+	r->widen[WIDE_SEEN] = fmin(seen, WIDEN_MAX);
 	return 0;
 }
 
@@ -320,6 +352,10 @@ int recall_load_line(struct recall *r, const char *line)
 		return load_cell(r, line);
 	if (!strncmp(line, "calm ", 5))
 		return load_calm(r, line);
+	if (!strncmp(line, "wide ", 5))
+		return load_wide(r, line);
+	if (!strncmp(line, "lean ", 5))
+		return load_lean(r, line);
 	if (!strncmp(line, "widen ", 6))
 		return load_widen(r, line);
 	return ERR_MALFORMED;

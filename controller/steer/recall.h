@@ -10,19 +10,22 @@
 #define CALM_KNOWN     5
 #define CALM_ROUNDS    300 /* the usual load is an average over about so many calm rounds */
 
-/* Where in the interval of a dropping site's load the truth is taken to be: what was carried (0) is surely
- * too little, what was counted as offered (1) may be too much. */
+/* Where in the interval of a dropping site's load the truth is taken to be before anything is learned: what
+ * was carried (0) is surely too little, what was counted as offered (1) may be too much. */
 #define RECALL_LEAN 0.5
 
-static inline double recall_middle(double lo, double hi)
+static inline double recall_within(double lo, double hi, double lean)
 {
-	return lo + RECALL_LEAN * (hi - lo);
+	return lo + lean * (hi - lo);
 }
 
 struct site_mem {
 	char name[STEER_NAME];
 	uint8_t hot, urgent; /* bit per sample, newest lowest */
+	double slow;	     /* bit/s, average over about a minute; 0: none yet */
 	double imbalance;    /* hottest node over site mean, smoothed; >= 1, 0: none yet */
+	double widen;	     /* of its forecasts; 0: as 1 */
+	double lean;	     /* of its intervals, this round; 0: not looked at */
 	double seen, inside; /* forecasts verified, and how many fell inside their interval */
 	UT_hash_handle hh;
 };
@@ -51,6 +54,7 @@ struct cell_mem {
 	double sample[RECALL_SAMPLES][RES_N]; /* middle of the interval, newest first */
 	unsigned n_samples;
 	double before;		 /* bit/s when the change in flight began */
+	double before_wide[2];	 /* its interval then, when the site was dropping; else 0 */
 	int64_t restorable_ms;	 /* since when a step back would be safe; RECALL_NEVER: it is not */
 	enum move_kind proposed; /* what the engine last proposed here, to tell its own from others' */
 	char proposed_to[STEER_NAME];
@@ -59,10 +63,15 @@ struct cell_mem {
 	UT_hash_handle hh;
 };
 
-#define WIDEN_MAX 4.0
+#define WIDEN_MAX 8.0
+
+/* Forecasts err in kinds: those made of priors, and those of what was learned. */
+enum { WIDE_PRIOR, WIDE_SEEN, WIDE_N };
+#define WIDE_EVIDENCE 4.0 /* pseudo-counts */
 
 struct recall {
-	double widen; /* 0: as 1 */
+	double widen[WIDE_N];  /* 0: as 1 */
+	double trust, trust_n; /* lean.c: sum of what was learned, and how often */
 	struct site_mem *sites;
 	struct shard_mem *shards;
 	struct cell_mem *cells;

@@ -3,6 +3,8 @@
  * memory for as long as the round lasts. */
 #include "controller/steer/round.h"
 
+#include "controller/steer/lean.h"
+
 #include <math.h>
 
 #include "proto/base/mem.h"
@@ -10,6 +12,7 @@
 #define IMBALANCE_MAX 1.20 /* more than that is for weights to cure, not for BGP */
 #define RISING	      1.25
 #define FAMILIES      3
+#define LATE_SHARE    0.25 /* 80 % of networks follow within 10 s, the others within minutes */
 
 static void sort_names(size_t *idx, size_t n, const char *const *name)
 {
@@ -62,6 +65,9 @@ static void view_sites(struct round *r, const struct recall *mem)
 			r->cap[i].v[x] = sane(site->cap[x]) / imbalance;
 			r->on[x] = r->on[x] || r->cap[i].v[x] > 0;
 		}
+		r->lean[i] = lean_of(mem, site->name);
+		r->site_widen[i] = m ? fmax(m->widen, 1) : 1;
+		r->proved[i] = m && m->seen >= 1;
 		r->receiver[i] = site->healthy && !site->draining && site->age_ms <= r->p->stale_ms;
 	}
 	for (int x = RES_N; x-- > 0;)
@@ -81,14 +87,14 @@ static void view_sites(struct round *r, const struct recall *mem)
 		r->prior[i] = sum > 0 ? r->prior[i] / sum : 1.0 / (double)r->ns;
 }
 
-static struct res_vec smoothed(const struct snap_cell *c, const struct cell_mem *m, bool rising)
+static struct res_vec smoothed(const struct snap_cell *c, const struct cell_mem *m, bool rising, double lean)
 {
 	struct res_vec out = { 0 };
 	unsigned n = m ? (rising && m->n_samples ? 1 : m->n_samples) : 0;
 
 	for (int x = 0; x < RES_N; x++) {
 		if (!n)
-			out.v[x] = recall_middle(sane(c->lo[x]), sane(c->hi[x]));
+			out.v[x] = recall_within(sane(c->lo[x]), sane(c->hi[x]), lean);
 		for (unsigned j = 0; j < n; j++)
 			out.v[x] += m->sample[j][x] / n;
 	}
@@ -111,6 +117,40 @@ static bool rises(const struct round *r, size_t i)
 	return now > RISING * before;
 }
 
+static void view_loads(struct round *r, const struct recall *mem)
+{
+	for (size_t i = 0; i < r->ns; i++) {
+		const struct site_mem *site = recall_site(mem, r->names[i]);
+		bool rising = rises(r, i);
+		double now = 0;
+
+		for (size_t k = 0; k < r->nk; k++) {
+			size_t c = round_cell(r, i, k);
+			r->seen[c] = smoothed(round_snap(r, i, k), r->mem[c], rising, r->lean[i]);
+			now += r->seen[c].v[RES_BPS];
+		}
+		/* while it rises as much may come again as has come */
+		if (site && now > site->slow)
+			r->coming[i] = (rising ? 1 : LATE_SHARE) * (1 - site->slow / now);
+	}
+}
+
+static void view_flights(struct round *r, const struct recall *mem)
+{
+	for (size_t k = 0; k < r->nk; k++) {
+		const struct shard_mem *m = recall_shard(mem, r->s->shards[r->shard[k]].name);
+
+		if (!m || !m->flying)
+			continue;
+		r->shard_busy[k] = true;
+		for (size_t i = 0; i < r->ns; i++) {
+			const struct cell_mem *cm = r->mem[round_cell(r, i, k)];
+			if (cm && cm->changed_ms >= m->since_ms)
+				r->site_busy[i] = true;
+		}
+	}
+}
+
 static void view_cells(struct round *r, const struct recall *mem)
 {
 	size_t last = r->gs->n - 1;
@@ -131,24 +171,8 @@ static void view_cells(struct round *r, const struct recall *mem)
 				    r->s->grades->g[cell->wanted].kind != GRADE_WITHDRAWN;
 			r->off[c] = !site->healthy || gone;
 		}
-	for (size_t i = 0; i < r->ns; i++) {
-		bool rising = rises(r, i);
-		for (size_t k = 0; k < r->nk; k++)
-			r->seen[round_cell(r, i, k)] =
-				smoothed(round_snap(r, i, k), r->mem[round_cell(r, i, k)], rising);
-	}
-	for (size_t k = 0; k < r->nk; k++) {
-		const struct shard_mem *m = recall_shard(mem, r->s->shards[r->shard[k]].name);
-
-		if (!m || !m->flying)
-			continue;
-		r->shard_busy[k] = true;
-		for (size_t i = 0; i < r->ns; i++) {
-			const struct cell_mem *cm = r->mem[round_cell(r, i, k)];
-			if (cm && cm->changed_ms >= m->since_ms)
-				r->site_busy[i] = true;
-		}
-	}
+	view_loads(r, mem);
+	view_flights(r, mem);
 }
 
 void round_init(struct round *r, const struct snapshot *s, const struct policy *p, const struct shift *m,
@@ -162,6 +186,10 @@ void round_init(struct round *r, const struct snapshot *s, const struct policy *
 	r->names = xcalloc(ns, sizeof(*r->names));
 	r->cap = xcalloc(ns, sizeof(*r->cap));
 	r->receiver = xcalloc(ns, sizeof(bool));
+	r->lean = xcalloc(ns, sizeof(double));
+	r->coming = xcalloc(ns, sizeof(double));
+	r->site_widen = xcalloc(ns, sizeof(double));
+	r->proved = xcalloc(ns, sizeof(bool));
 	r->hot = xcalloc(ns, sizeof(bool));
 	r->urgent = xcalloc(ns, sizeof(bool));
 	r->site_busy = xcalloc(ns, sizeof(bool));
@@ -177,7 +205,8 @@ void round_init(struct round *r, const struct snapshot *s, const struct policy *
 	r->calm = xcalloc(nc, sizeof(double));
 	r->model = xcalloc(nc, sizeof(*r->model));
 	r->modelled = xcalloc(nk, sizeof(bool));
-	r->widen = mem->widen >= 1 ? mem->widen : 1;
+	for (int w = 0; w < WIDE_N; w++)
+		r->widen[w] = fmax(mem->widen[w], 1);
 	r->shard_worth = xcalloc(nk, sizeof(double));
 	r->sheds = xcalloc(rows, sizeof(*r->sheds));
 	r->dests = xcalloc(rows, sizeof(*r->dests));
@@ -198,12 +227,12 @@ void round_done(struct round *r)
 
 	for (size_t i = 0; i < rows; i++)
 		free(r->dests[i].mean);
-	void *const all[] = {
-		r->site,   r->shard,	 r->names,	r->cap,		r->receiver, r->hot,
-		r->urgent, r->site_busy, r->shard_busy, r->mem,		r->grade,    r->off,
-		r->seen,   r->home,	 r->flow,	r->load,	r->spread,   r->sheds,
-		r->dests,  r->prior,	 r->calm,	r->shard_worth, r->model,    r->modelled
-	};
+	void *const all[] = { r->site,	 r->shard,	 r->names,     r->cap,	      r->receiver,
+			      r->hot,	 r->urgent,	 r->site_busy, r->shard_busy, r->mem,
+			      r->grade,	 r->off,	 r->seen,      r->home,	      r->flow,
+			      r->load,	 r->spread,	 r->sheds,     r->dests,      r->prior,
+			      r->calm,	 r->shard_worth, r->model,     r->modelled,   r->lean,
+			      r->coming, r->site_widen,	 r->proved };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 }
@@ -214,6 +243,13 @@ static size_t row_of(const struct round *r, size_t i, size_t k, unsigned grade)
 	size_t f = family == 4 ? 1 : family == 6 ? 2 : 0;
 
 	return (f * r->ns + i) * r->gs->n + grade;
+}
+
+double round_widen(const struct round *r, size_t i, size_t k, unsigned grade)
+{
+	bool seen = round_shed(r, i, k, grade)->evidence >= WIDE_EVIDENCE;
+
+	return fmax(r->site_widen[i], r->widen[seen ? WIDE_SEEN : WIDE_PRIOR]);
 }
 
 const struct shed *round_shed(const struct round *r, size_t i, size_t k, unsigned grade)

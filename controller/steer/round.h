@@ -33,6 +33,7 @@ struct round {
 	int main;    /* the resource effects are told in: bps where limited or loaded */
 
 	struct res_vec *cap; /* per site, of what works now, less the imbalance of its nodes; 0: no limit */
+	double *lean;	     /* per site: where in its intervals the truth is taken to be */
 	bool *receiver;	     /* healthy, in service, reporting: may be counted on to take load */
 	bool *hot, *urgent;  /* filled by the engine's hysteresis */
 	bool *site_busy, *shard_busy;
@@ -45,12 +46,14 @@ struct round {
 	struct res_vec *home;  /* per cell, demand homed there */
 	struct res_vec *flow;  /* per cell, expected after what is in flight has landed */
 	struct res_vec *load;  /* per site, sums of flow */
+	bool *proved;	       /* per site: forecasts made here were verified here */
+	double *coming;	       /* per site: its load may yet grow by this part: networks that follow late */
 	double *spread;	       /* per site, sd of the main resource's load from saturation and flights */
 	struct res_vec total;  /* over everything */
 	struct res_vec
 		*model; /* per shard and site: flow under the ordered grades by the model, when modelled[] */
 	bool *modelled;
-	double widen;	     /* of forecasts' spread: they were too sure of themselves */
+	double widen[WIDE_N], *site_widen; /* of forecasts' spread: they were too sure of themselves */
 	double *shard_worth; /* per shard: part of its load that is worth serving; 0: nobody knows */
 
 	struct shed *sheds;	/* [family slot][site][grade] */
@@ -75,6 +78,8 @@ static inline size_t round_cell(const struct round *r, size_t i, size_t k)
 const struct snap_cell *round_snap(const struct round *r, size_t i, size_t k);
 /* Shed of site i at a grade for shard k's family. */
 const struct shed *round_shed(const struct round *r, size_t i, size_t k, unsigned grade);
+/* By how much the spread of a forecast for this grade is to be widened: by its kind, and by its site. */
+double round_widen(const struct round *r, size_t i, size_t k, unsigned grade);
 const struct dest_row *round_dest(const struct round *r, size_t i, size_t k, unsigned grade);
 /* Hottest resource of a load at site i. INFINITY when there is load and no capacity. */
 double round_util(const struct round *r, size_t i, const struct res_vec *load);

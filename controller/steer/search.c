@@ -93,7 +93,7 @@ void trial_add(struct trial *t, const struct round *r, size_t k, const struct ef
 static void demand_range(const struct round *r, size_t i, size_t k, double *ret_lo, double *ret_hi)
 {
 	const struct snap_cell *cell = round_snap(r, i, k);
-	double lo = cell->lo[r->main], hi = cell->hi[r->main], mid = recall_middle(lo, hi);
+	double lo = cell->lo[r->main], hi = cell->hi[r->main], mid = recall_within(lo, hi, r->lean[i]);
 
 	*ret_lo = *ret_hi = 1;
 	if (!isfinite(lo + hi) || !(mid > 0) || lo < 0)
@@ -106,12 +106,42 @@ static void demand_range(const struct round *r, size_t i, size_t k, double *ret_
 	}
 }
 
+/* One site in six did not react to prepends at all: until this one was seen to, it may be another. */
+static bool may_not_react(const struct round *r, size_t i, size_t k, unsigned to)
+{
+	return r->gs->g[to].kind < GRADE_DRAIN && round_shed(r, i, k, to)->evidence < WIDE_EVIDENCE;
+}
+
+/* A belief that came with a stored or imported model, and was never held against what happened here. */
+static bool hearsay(const struct round *r, size_t i, size_t k, unsigned to)
+{
+	return !r->proved[i] && round_shed(r, i, k, to)->evidence >= WIDE_EVIDENCE;
+}
+
+static void shed_range(const struct round *r, size_t i, size_t k, double half, struct move *m)
+{
+	double was = r->flow[round_cell(r, i, k)].v[r->main], less, more;
+	bool anything = hearsay(r, i, k, m->to);
+
+	demand_range(r, i, k, &less, &more);
+	more *= 1 + r->coming[i];
+	m->moved_lo = anything || may_not_react(r, i, k, m->to) ? 0 : fmax(0, (m->moved - half) * less);
+	m->moved_hi = (anything ? was : fmin(fmax(was, m->moved), m->moved + half)) * more;
+}
+
+/* Who would come back has not been seen since they left: as many again. */
+static void attract_range(double half, struct move *m)
+{
+	m->moved_lo = 2 * m->moved - half;
+	m->moved_hi = fmin(0, m->moved + half);
+}
+
 struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, enum move_kind kind,
 			const struct effect *e)
 {
 	size_t c = round_cell(r, i, k);
-	double was = r->flow[c].v[r->main], moved = was - e->flow[i].v[r->main], half = Z90 * e->dev[i];
-	double less, more;
+	double moved = r->flow[c].v[r->main] - e->flow[i].v[r->main];
+	double half = FORECAST_WIDE * Z90 * e->dev[i] + LOAD_OFF * fabs(moved);
 	struct move m = { .site = r->site[i],
 			  .shard = r->shard[k],
 			  .from = r->grade[c],
@@ -119,15 +149,10 @@ struct move search_move(const struct round *r, size_t i, size_t k, unsigned to, 
 			  .kind = kind,
 			  .moved = moved };
 
-	half = FORECAST_WIDE * half + LOAD_OFF * fabs(moved);
-	demand_range(r, i, k, &less, &more);
-	if (moved >= 0) {
-		m.moved_lo = fmax(0, (moved - half) * less);
-		m.moved_hi = fmin(fmax(was, moved), moved + half) * more;
-	} else {
-		m.moved_lo = moved - half;
-		m.moved_hi = fmin(0, moved + half);
-	}
+	if (moved >= 0)
+		shed_range(r, i, k, half, &m);
+	else
+		attract_range(half, &m);
 	return m;
 }
 
@@ -266,7 +291,8 @@ static double dest_var(const struct search *s, const struct candidate *c)
 	if (all <= 0)
 		return 0;
 	mean /= all;
-	return r->widen * r->widen * fmax(0, square / all - mean * mean) / (d->alpha + 1);
+	double wide = round_widen(r, c->i, c->k, c->to > now ? c->to : now);
+	return wide * wide * fmax(0, square / all - mean * mean) / (d->alpha + 1);
 }
 
 /* The sites' cost with the change as predicted, more or less of it by some part of its sd. */

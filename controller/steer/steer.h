@@ -178,6 +178,9 @@ enum guard_id {
 };
 const char *guard_str(enum guard_id id);
 enum guard_actor { ACTOR_ENGINE, ACTOR_ROLLBACK, ACTOR_OPERATOR, ACTOR_DRILL };
+/* As whom the engine's plan goes to the guard: undoing answers to fewer rules (I9), and the guard sees for
+ * itself that it undoes. */
+enum guard_actor plan_actor(const struct plan *p);
 struct guard_verdict {
 	enum guard_id id;
 	char why[STEER_TEXT]; /* a sentence naming shard, sites and numbers */

@@ -556,7 +556,8 @@ static void useless_is_rolled_back(void **state)
 		engine_step(e, &w.s, &p);
 		for (size_t m = 0; m < p.n_moves; m++)
 			back = back || (p.moves[m].kind == MOVE_ROLLBACK && p.moves[m].site == site &&
-					p.moves[m].shard == shard && p.moves[m].to == 0);
+					p.moves[m].shard == shard && p.moves[m].to == 0 &&
+					plan_actor(&p) == ACTOR_ROLLBACK);
 		plan_done(&p);
 	}
 	assert_true(back);

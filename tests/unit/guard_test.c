@@ -240,6 +240,53 @@ static void i9_i10(void **state)
 	guard_free(f.g);
 }
 
+/* The engine's plan goes to the guard as what it is: undoing does not wait for what is in flight. */
+static void rollback_plan(void **state)
+{
+	struct plan plan = { .n_moves = 1 };
+	struct fixture f;
+
+	(void)state;
+	init(&f, 4, 4);
+	struct move m = tw_move(&f.w, 0, 0, G_PRE1);
+	guard_commit(f.g, &f.w.s, &m, 1);
+	snap_cell(&f.w.s, 0, 0)->wanted = G_PRE1;
+	later(&f, 1000);
+	plan.moves[0] = tw_move(&f.w, 0, 0, G_NORMAL);
+	plan.moves[0].kind = MOVE_RESTORE;
+	assert_int_equal(check(&f, plan.moves, 1, plan_actor(&plan)), GUARD_I7);
+	plan.moves[0].kind = MOVE_ROLLBACK;
+	assert_int_equal(check(&f, plan.moves, 1, plan_actor(&plan)), GUARD_OK);
+	/* one that only calls itself so is seen through, and one among others does not speak for them */
+	plan.moves[0] = tw_move(&f.w, 0, 1, G_PRE1);
+	plan.moves[0].kind = MOVE_ROLLBACK;
+	assert_int_equal(check(&f, plan.moves, 1, plan_actor(&plan)), GUARD_I7);
+	plan.moves[1].kind = MOVE_SHED;
+	plan.n_moves = 2;
+	assert_int_equal(plan_actor(&plan), ACTOR_ENGINE);
+	guard_free(f.g);
+}
+
+/* A site known to be dead is no blind spot; one that is silent is, and for a while after. */
+static void dead_is_not_stale(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	init(&f, 5, 4);
+	for (size_t i = 3; i < 5; i++)
+		f.w.site[i].age_ms = 10000;
+	later(&f, 1000);
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_ENGINE), GUARD_I4);
+	f.w.site[4].healthy = false; /* found to be gone: 20 % are left in the dark */
+	later(&f, 14000);
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_ENGINE), GUARD_I4); /* just now it was 40 % */
+	later(&f, 1000);
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_ENGINE), GUARD_OK);
+	assert_int_equal(one(&f, 3, 0, G_PRE1, ACTOR_ENGINE), GUARD_I3);
+	guard_free(f.g);
+}
+
 static void mass(void **state)
 {
 	struct fixture f;
@@ -430,6 +477,8 @@ int main(void)
 		cmocka_unit_test(i7_in_flight),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(i9_i10),
+		cmocka_unit_test(rollback_plan),
+		cmocka_unit_test(dead_is_not_stale),
 		cmocka_unit_test(mass),
 		cmocka_unit_test(random_i1),
 		cmocka_unit_test(permits),
