@@ -10,10 +10,11 @@
 #include "controller/steer/ledger.h"
 #include "proto/base/mem.h"
 
-#define EVALS	  24000 /* site evaluations for one set of candidates ... */
-#define EVALS_MIN 48	/* ... but at least so many candidates ... */
-#define EVALS_MAX 512	/* ... and at most so many */
-#define ATTACKED  0.75	/* of a shard's load is worth serving, or less: it is attacked */
+#define EVALS	    24000 /* site evaluations for one set of candidates ... */
+#define EVALS_MIN   48	  /* ... but at least so many candidates ... */
+#define EVALS_MAX   512	  /* ... and at most so many */
+#define EXCESS_LEAN 0.85  /* as RECALL_LEAN */
+#define ATTACKED    0.75  /* of a shard's load is worth serving, or less: it is attacked */
 
 double candidate_room(const struct round *r, size_t j)
 {
@@ -171,11 +172,22 @@ double candidate_sure_util(const struct round *r, size_t i)
 	return fmin(round_util(r, i, &r->load[i]), round_util(r, i, &seen));
 }
 
+/* How much may have to go. While a site drops its load is an interval: the limit that follows from this is
+ * against moving too much, so it is reckoned from the high end; what is moved, from what is expected. */
 static double excess_of(const struct round *r, size_t i)
 {
-	double u = candidate_sure_util(r, i);
+	double u = candidate_sure_util(r, i), more = 0, now = 0;
 
-	return u > r->p->trigger_util ? r->load[i].v[r->main] * (1 - r->p->trigger_util / u) : 0;
+	for (size_t k = 0; k < r->nk; k++) {
+		const struct snap_cell *c = round_snap(r, i, k);
+		double wide = c->hi[r->main] - c->lo[r->main];
+
+		now += r->seen[round_cell(r, i, k)].v[r->main];
+		if (isfinite(wide) && wide > 0)
+			more += fmax(EXCESS_LEAN - r->lean[i], 0) * wide;
+	}
+	double up = now > 0 ? 1 + more / now : 1;
+	return u * up > r->p->trigger_util ? r->load[i].v[r->main] * (up - r->p->trigger_util / u) : 0;
 }
 
 void candidate_collect(struct search *s)

@@ -26,9 +26,10 @@
 #define ATTRACT_BONUS 1.25		  /* lifting a receiver's prepends is preferred over shedding */
 #define STRAY_MAX     0.10		  /* of what moves may land at a site that should not receive */
 #define STARTS_MAX    24
-#define STARTS_WORK   100000 /* site evaluations for other first moves */
-#define STARTS_GAIN   0.025  /* another first move must end better by this part if it was never seen, */
-#define STARTS_SEEN   0.002  /* by this if it was */
+#define SECONDS_MAX   8
+#define STARTS_WORK   60000 /* site evaluations for other first moves */
+#define STARTS_GAIN   0.025 /* another first move must end better by this part if it was never seen, */
+#define STARTS_SEEN   0.002 /* by this if it was */
 #define SEEN_COUNTS   8
 #define TINY	      1e-3 /* of capacity: a change below this is priced by the slope */
 
@@ -532,12 +533,18 @@ static void reset(struct search *s)
 	candidate_slopes(s);
 }
 
-/* From a first move, or from none, best first. Returns the cost then. */
-static double climb(struct search *s, struct candidate *first, unsigned moves_max)
+/* A beginning of a plan: up to two moves that need not be the best ones. */
+struct start {
+	struct candidate *c[2];
+};
+
+/* From a beginning, or from none, best first. Returns the cost then. */
+static double climb(struct search *s, const struct start *from, unsigned moves_max)
 {
 	reset(s);
-	if (first)
-		take(s, first);
+	for (size_t i = 0; from && i < ARRAY_LEN(from->c); i++)
+		if (from->c[i] && s->plan->n_moves < moves_max)
+			take(s, from->c[i]);
 	while (s->plan->n_moves < moves_max) {
 		struct verdict v = { 0 };
 		struct candidate *c = best(s, &v);
@@ -550,15 +557,17 @@ static double climb(struct search *s, struct candidate *first, unsigned moves_ma
 	return cost_all(s->r, s->t->load, s->t->dev);
 }
 
-/* The first moves worth trying, in tier 1, best first. */
-static size_t first_moves(struct search *s, size_t max, struct candidate **ret)
+/* The next moves worth trying from the trial as it is, in tier 1, best first. */
+static size_t next_moves(struct search *s, size_t max, struct candidate **ret)
 {
-	auto_free double *worth = xcalloc(max, sizeof(*worth));
+	double worth[STARTS_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct verdict v;
 
+		if (s->c[i].dead || s->used[s->c[i].k])
+			continue;
 		judge(s, &s->c[i], &v);
 		if (v.why[0] || !v.safe)
 			continue;
@@ -585,29 +594,48 @@ static double start_margin(const struct round *r, const struct candidate *c)
 	return round_shed(r, c->i, c->k, strong)->evidence >= SEEN_COUNTS ? STARTS_SEEN : STARTS_GAIN;
 }
 
+static void attempt(struct search *s, const struct start *from, unsigned moves_max, struct start *best,
+		    double *lowest)
+{
+	double cost = climb(s, from, moves_max), margin = start_margin(s->r, from->c[0]);
+
+	if (from->c[1])
+		margin = fmax(margin, start_margin(s->r, from->c[1]));
+	if (cost >= *lowest * (1 - margin))
+		return;
+	*lowest = cost;
+	*best = *from;
+}
+
 /* The bounded second opinion: what is best first need not be in the best pair, so a few other first moves are
- * followed to their end, and the best end is taken. */
+ * followed to their end, in small problems with a few other second ones, and the best end is taken. */
 static void improve(struct search *s, unsigned moves_max)
 {
-	struct candidate *first[STARTS_MAX], *winner = NULL;
+	struct candidate *first[STARTS_MAX], *second[SECONDS_MAX];
 	size_t work = s->n * s->r->ns, max = work ? STARTS_WORK / work : 0;
 	double lowest = climb(s, NULL, moves_max);
+	struct start best = { { NULL, NULL } };
 
-	max = max > STARTS_MAX ? STARTS_MAX : max;
-	bool tried = moves_max > 1 && s->plan->n_moves && max > 1;
-	if (tried) {
+	if (moves_max < 2 || !s->plan->n_moves || max < 2)
+		return;
+	reset(s);
+	size_t n = next_moves(s, max > STARTS_MAX ? STARTS_MAX : max, first);
+	size_t seconds = n ? max / n : 0;
+	for (size_t i = 0; i < n; i++) {
+		struct start from = { { first[i], NULL } };
+
+		attempt(s, &from, moves_max, &best, &lowest);
+		if (seconds < 2)
+			continue;
 		reset(s);
-		size_t n = first_moves(s, max, first);
-		for (size_t i = 0; i < n; i++) {
-			double cost = climb(s, first[i], moves_max);
-			if (cost < lowest * (1 - start_margin(s->r, first[i]))) {
-				lowest = cost;
-				winner = first[i];
-			}
+		take(s, first[i]);
+		size_t m = next_moves(s, seconds > SECONDS_MAX ? SECONDS_MAX : seconds, second);
+		for (size_t j = 0; j < m; j++) {
+			from.c[1] = second[j];
+			attempt(s, &from, moves_max, &best, &lowest);
 		}
 	}
-	if (winner || tried)
-		climb(s, winner, moves_max);
+	climb(s, &best, moves_max);
 }
 
 size_t search_run(const struct round *r, const struct guard *g, unsigned moves_max, bool contain,
