@@ -6,11 +6,14 @@
 
 struct api_cfg {
 	struct sockaddr_storage listen;
-	const char *ca, *cert, *key; /* PEM files; HTTPS always */
-	const char *tokens;	     /* file of "NAME ROLE SHA256-HEX" lines; read again when it changes */
+	const char *ca, *cert, *key;	    /* PEM files; HTTPS always */
+	unsigned reads_per_s, writes_per_s; /* of one token; 0: limit.c's */
+	const char *tokens; /* file of "NAME ROLE SHA256-HEX" lines; read again when it changes */
 };
 struct api;
 int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why);
+/* Takes other certificates, tokens and limits; listen stays. An error leaves everything as it was. */
+int api_reload(struct api *a, const struct api_cfg *cfg, char *ret_why);
 /* The loop must run once more to free the handles. */
 void api_free(struct api *a);
 /* The port it listens on, also when cfg asked for port 0. */

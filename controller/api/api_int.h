@@ -17,9 +17,15 @@ struct api {
 	struct http *http;
 	struct auth *auth;
 	struct hub *hub;
-	unsigned reads;				/* of c, when the tokens were read */
-	uint64_t answers[API_CLASSES], refused; /* refused: 401 and 403 */
-	struct buf metrics;			/* the last page, for METRICS_KEEP_MS */
+	struct limit *limit;
+	struct idem *idem;
+	struct cache *cache;
+	void *listening; /* to events, which empty the cache */
+	uv_timer_t tick;
+	unsigned reads;					 /* of c, when the tokens were read */
+	uint64_t ticks, generation;			 /* of auth, as last seen */
+	uint64_t answers[API_CLASSES], refused, limited; /* refused: 401 and 403; limited: 429 */
+	struct buf metrics;				 /* the last page, for METRICS_KEEP_MS */
 	mono_t metrics_at;
 };
 
@@ -50,6 +56,8 @@ bool leader_check(const struct api *a, const struct request *req, struct respons
 json_t *leader_json(const struct leadership *l, mono_t now);
 const char *leader_role(const struct leadership *l); /* "alone", "leader", "standby", "lost" */
 
+/* Another controller may have made or revoked tokens, or changed anything: called before they are asked. */
+void api_follow(struct api *a);
 struct rounds_view;
 /* The last round's, or NULL. */
 const struct rounds_view *api_rounds(const struct api *a);
@@ -72,4 +80,6 @@ void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert 
 struct hub *hub_new(struct api *a, uint64_t heartbeat_ms);
 void hub_free(struct hub *h);
 size_t hub_listeners(const struct hub *h);
+/* Ends the streams of tokens that are not valid any more. */
+void hub_recheck(struct hub *h);
 #endif

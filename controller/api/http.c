@@ -8,6 +8,7 @@
  * past their deadline. */
 #include "controller/api/http.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "controller/api/identity.h"
 #include "controller/api/problem.h"
 #include "proto/base/addr.h"
 #include "proto/base/err.h"
@@ -27,7 +29,6 @@
 #define SPIN_US	       2000
 #define PAUSE_MAX_MS   20
 #define CONN_MEMORY    (32 * 1024) /* MHD's pool per connection: also bounds the headers */
-#define PEM_MAX	       (256 * 1024)
 #define STREAM_BLOCK   4096
 #define BODY_DROP_MAX  (2 * HTTP_BODY_MAX) /* of a body nobody wants, before the connection is cut */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -70,7 +71,9 @@ struct http {
 	bool woken;	  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
 	int64_t spent_us; /* in MHD since its descriptor last had news */
 	unsigned deadline_ms;
+	size_t conns_max;
 	struct conn *conns;
+	size_t n_conns;
 	struct stream *streams;
 	char log[TEXT_LEN]; /* the last thing MHD complained about */
 };
@@ -146,6 +149,7 @@ static void on_sweep(uv_timer_t *t)
 	struct http *h = t->data;
 	mono_t now = mono_now();
 
+	identity_sweep(now);
 	for (struct conn *c = h->conns; c; c = c->next) {
 		if (c->streaming || mono_diff_ms(c->deadline, now) < 0)
 			continue;
@@ -174,11 +178,13 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
 		if (c->next)
 			c->next->prev = c;
 		h->conns = c;
+		h->n_conns++;
 		*ctx = c;
 	} else if (c) {
 		if (c->next)
 			c->next->prev = c->prev;
 		*(c->prev ? &c->prev->next : &h->conns) = c->next;
+		h->n_conns--;
 		free(c);
 		*ctx = NULL;
 	}
@@ -280,6 +286,47 @@ static struct MHD_Response *stream_response(struct http *h, struct MHD_Connectio
 
 /* -- requests and responses --------------------------------------------------------------------------- */
 
+struct shared {
+	size_t refs;
+	char *body;
+};
+
+struct shared *shared_new(char *body)
+{
+	struct shared *s = xcalloc(1, sizeof(*s));
+
+	*s = (struct shared){ 1, body };
+	return s;
+}
+
+void shared_ref(struct shared *s)
+{
+	s->refs++;
+}
+
+void shared_unref(struct shared *s)
+{
+	if (--s->refs)
+		return;
+	free(s->body);
+	free(s);
+}
+
+static void on_sent(void *arg)
+{
+	shared_unref(arg);
+}
+
+static struct MHD_Response *shared_response(struct response *r)
+{
+	struct MHD_Response *out = MHD_create_response_from_buffer_with_free_callback_cls(
+		r->len, r->shared->body, on_sent, r->shared);
+
+	if (!out)
+		shared_unref(r->shared);
+	return out;
+}
+
 static struct MHD_Response *plain_response(struct response *r)
 {
 	struct MHD_Response *out;
@@ -297,7 +344,9 @@ static struct MHD_Response *plain_response(struct response *r)
 
 static enum MHD_Result answer(struct http *h, struct MHD_Connection *mhd, struct response r)
 {
-	struct MHD_Response *out = r.stream ? stream_response(h, mhd, &r) : plain_response(&r);
+	struct MHD_Response *out = r.stream   ? stream_response(h, mhd, &r)
+				   : r.shared ? shared_response(&r)
+					      : plain_response(&r);
 
 	if (!out)
 		return MHD_NO;
@@ -311,6 +360,8 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *mhd, struct
 		MHD_add_response_header(out, MHD_HTTP_HEADER_LOCATION, r.location);
 	if (r.challenge)
 		MHD_add_response_header(out, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"sluice\"");
+	if (r.close)
+		MHD_add_response_header(out, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (r.retry_after_s) {
 		char s[16];
 		snprintf(s, sizeof(s), "%u", r.retry_after_s);
@@ -383,6 +434,28 @@ static size_t unescape(void *arg, struct MHD_Connection *mhd, char *s)
 	return (size_t)(out - s);
 }
 
+static void read_peer(struct request *req, struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *sa = info ? info->client_addr : NULL;
+
+	if (sa && sa->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, req->peer, sizeof(req->peer));
+	else if (sa && sa->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, req->peer,
+			  sizeof(req->peer));
+}
+
+static struct response too_many(const struct http *h)
+{
+	struct response r = problem(503, "There are %zu connections already.", h->conns_max);
+
+	r.retry_after_s = 1;
+	r.close = true;
+	return r;
+}
+
 /* First call of a request: only the headers are here. */
 static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const char *url, const char *method,
 			     void **ctx)
@@ -397,7 +470,10 @@ static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const c
 	x->body.max = HTTP_BODY_MAX;
 	x->req.method = strcmp(method, "HEAD") == 0 ? "GET" : method;
 	x->req.path = url;
+	read_peer(&x->req, mhd);
 	read_headers(x, mhd);
+	if (h->n_conns > h->conns_max)
+		return answer(h, mhd, too_many(h));
 	x->answered_early = !h->ops->check(&x->req, &x->early, h->arg);
 	if (x->req.body_max)
 		x->body.max = x->req.body_max;
@@ -455,27 +531,6 @@ static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 	log_debug("http: %s", h->log);
 }
 
-static int read_pem(const char *path, struct buf *out, char *ret_why)
-{
-	char block[4096];
-	size_t n;
-	auto_fclose FILE *f = fopen(path, "re");
-
-	out->max = PEM_MAX;
-	if (!f) {
-		snprintf(ret_why, TEXT_LEN, "%s: %s", path, strerror(errno));
-		return -errno;
-	}
-	while ((n = fread(block, 1, sizeof(block), f)) > 0)
-		if (buf_add(out, block, n) != 0)
-			break;
-	if (ferror(f) || !feof(f) || !out->len) {
-		snprintf(ret_why, TEXT_LEN, "%s: not a PEM file", path);
-		return ERR_CERT;
-	}
-	return 0;
-}
-
 static int listen_on(const struct sockaddr *sa, char *ret_why)
 {
 	char where[80];
@@ -498,26 +553,21 @@ static int listen_on(const struct sockaddr *sa, char *ret_why)
 
 static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_why)
 {
-	auto_buf cert = { 0 }, key = { 0 };
-	int r = read_pem(cfg->cert, &cert, ret_why);
-
-	if (r == 0)
-		r = read_pem(cfg->key, &key, ret_why);
-	if (r != 0)
-		return r;
 	int fd = listen_on(cfg->listen, ret_why);
+
 	if (fd < 0)
 		return fd;
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	h->daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_MEM_CERT, cert.data, MHD_OPTION_HTTPS_MEM_KEY,
-		key.data, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)HTTP_CONNS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_PER_IP_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, h, MHD_OPTION_END);
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_CERT_CALLBACK, identity_callback,
+		MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)(h->conns_max + HTTP_CONNS_SPARE), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		(unsigned)HTTP_PER_IP_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+		MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	close(fd);
@@ -534,9 +584,13 @@ int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops 
 	h->loop = loop;
 	h->ops = ops;
 	h->arg = arg;
+	h->conns_max = cfg->conns_max ? cfg->conns_max : HTTP_CONNS_MAX;
 	h->deadline_ms = cfg->deadline_ms ? cfg->deadline_ms : HTTP_DEADLINE_MS;
-	int r = start_daemon(h, cfg, ret_why);
+	int r = identity_serve(cfg->cert, cfg->key, ret_why);
+	if (r == 0)
+		r = start_daemon(h, cfg, ret_why);
 	if (r != 0) {
+		identity_done();
 		free(h);
 		return r;
 	}
@@ -557,8 +611,10 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct http *h = handle->data;
 
-	if (--h->handles == 0)
-		free(h);
+	if (--h->handles > 0)
+		return;
+	identity_done();
+	free(h);
 }
 
 void http_free(struct http *h)

@@ -14,6 +14,7 @@
 #define HTTP_BODY_MAX	 (1024 * 1024)
 #define HTTP_CONNS_MAX	 2048
 #define HTTP_PER_IP_MAX	 1536
+#define HTTP_CONNS_SPARE 64 /* beyond the limit: to be told so (503) and closed */
 #define HTTP_IDLE_S	 15
 #define HTTP_FIRST_MS	 10000
 #define HTTP_DEADLINE_MS 30000
@@ -36,6 +37,7 @@ struct http_query {
 /* Valid during the call only. */
 struct request {
 	const char *method, *path; /* HEAD arrives as GET; path is percent-decoded */
+	char peer[64];		   /* the client's address without its port */
 	struct http_query query[HTTP_QUERY_MAX];
 	size_t n_query;
 	const char *header[HDR_N]; /* NULL when absent */
@@ -51,6 +53,12 @@ struct request {
 };
 /* The value, or NULL. */
 const char *request_query(const struct request *req, const char *key);
+
+/* A body that several answers have at once. */
+struct shared;
+struct shared *shared_new(char *body); /* heap, taken over; one reference */
+void shared_ref(struct shared *s);
+void shared_unref(struct shared *s);
 
 struct stream;
 struct stream_ops {
@@ -68,6 +76,7 @@ struct response {
 	const char *type;	 /* static storage */
 	char *body;		 /* heap, taken over; NULL: none */
 	const char *static_body; /* used when body is NULL */
+	struct shared *shared;	 /* used when both are NULL; a reference */
 	size_t len;
 	char etag[24];
 	char allow[64];
@@ -75,6 +84,7 @@ struct response {
 	bool challenge;			 /* WWW-Authenticate */
 	bool secret;			 /* the body is shown once: it is not kept for a repetition */
 	unsigned retry_after_s;		 /* 0: none */
+	bool close;			 /* the connection, after this answer */
 	const struct stream_ops *stream; /* instead of a body */
 	void *stream_arg;
 };
@@ -91,6 +101,7 @@ struct http_cfg {
 	const struct sockaddr *listen;
 	const char *cert, *key;	      /* PEM files */
 	unsigned idle_s, deadline_ms; /* 0: HTTP_IDLE_S, HTTP_DEADLINE_MS */
+	unsigned conns_max;	      /* 0: HTTP_CONNS_MAX */
 };
 struct http;
 int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops *ops, void *arg,

@@ -24,7 +24,8 @@ struct sub {
 	struct stream *stream; /* NULL before the first read */
 	char kinds[KINDS_LEN]; /* comma separated; "" is all */
 	uint64_t cursor;       /* the last id it has seen or skipped */
-	bool live, overrun;
+	bool live, overrun, revoked;
+	uint8_t token[AUTH_HASH_LEN];
 	struct buf out;
 };
 
@@ -223,7 +224,7 @@ static ssize_t sub_read(void *arg, char *buf, size_t max)
 {
 	struct sub *s = arg;
 
-	if (s->overrun || (!s->live && !replay(s)))
+	if (s->overrun || s->revoked || (!s->live && !replay(s)))
 		return -1;
 	size_t n = s->out.len < max ? s->out.len : max;
 	if (!n)
@@ -247,16 +248,20 @@ static void sub_close(void *arg)
 
 static const struct stream_ops sub_ops = { .open = sub_open, .read = sub_read, .close = sub_close };
 
-static struct response stream(struct api *a, const char *kinds, uint64_t after)
+static struct response stream(struct api *a, const struct request *req, const char *kinds, uint64_t after)
 {
 	struct hub *h = a->hub;
 	struct sub *s;
 
-	if (h->n >= STREAMS_MAX)
-		return problem(503, "There are %zu event streams already; try again later.", h->n);
+	if (h->n >= STREAMS_MAX) {
+		struct response full = problem(503, "There are %zu event streams already.", h->n);
+		full.retry_after_s = 10;
+		return full;
+	}
 	s = xcalloc(1, sizeof(*s));
 	s->hub = h;
 	s->cursor = after;
+	memcpy(s->token, req->token, sizeof(s->token));
 	snprintf(s->kinds, sizeof(s->kinds), "%s", kinds);
 	buf_adds(&s->out, "retry: 2000\n\n");
 	s->next = h->subs;
@@ -282,7 +287,7 @@ static struct response start_stream(struct api *a, const struct request *req, co
 	}
 	if (!view_query_uint(&with_header, "after", last, last, &after, &error))
 		return error;
-	return stream(a, kinds, after);
+	return stream(a, req, kinds, after);
 }
 
 struct response res_events_get(struct api *a, const struct request *req)
@@ -321,6 +326,17 @@ void hub_free(struct hub *h)
 		return;
 	events_ignore(h->a->c->events, h->listening);
 	uv_close((uv_handle_t *)&h->heartbeat, on_closed);
+}
+
+void hub_recheck(struct hub *h)
+{
+	for (struct sub *s = h->subs; s; s = s->next) {
+		if (auth_still(h->a->auth, s->token))
+			continue;
+		s->revoked = true;
+		if (s->stream)
+			stream_wake(s->stream);
+	}
 }
 
 size_t hub_listeners(const struct hub *h)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who may ask what. Every request goes through check() before its body is read: 404, then 405, then 401 or
- * 403. No other file decides on access. Owns the table only. */
+ * Who may ask what, and how often. Every request goes through check() before its body is read: 404, then 405,
+ * then 401 or 403. No other file decides on access. Owns the table only. */
 #include "controller/api/routes.h"
 
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/api/cache.h"
+#include "controller/api/idem.h"
+#include "controller/api/limit.h"
 
 #define V	      ROLE_VIEWER
 #define O	      ROLE_OPERATOR
@@ -109,6 +112,11 @@ static const struct route *find(struct request *req, struct buf *ret_allow)
 	return NULL;
 }
 
+static bool is_read(const struct request *req)
+{
+	return strcmp(req->method, "GET") == 0;
+}
+
 static struct response not_found(const struct request *req, const struct buf *allow)
 {
 	if (!allow->len)
@@ -119,21 +127,32 @@ static struct response not_found(const struct request *req, const struct buf *al
 	return r;
 }
 
+static bool in_limit(struct api *a, enum limit_kind kind, const char *who, struct response *ret_response)
+{
+	unsigned wait_s;
+
+	if (limit_take(a->limit, kind, who, mono_now(), &wait_s))
+		return true;
+	a->limited++;
+	*ret_response = problem(429, "Too many requests: try again in %u s.", wait_s);
+	ret_response->retry_after_s = wait_s;
+	return false;
+}
+
 static bool authorise(struct api *a, const struct route *rt, struct request *req,
 		      struct response *ret_response)
 {
 	if (rt->role == ROLE_NONE) {
 		req->body_max = OPEN_BODY_MAX;
-		return true;
+		return in_limit(a, LIMIT_OPEN, req->peer, ret_response);
 	}
-	if (a->reads != a->c->reads) { /* another controller may have made or revoked some */
-		a->reads = a->c->reads;
-		auth_reload(a->auth);
-	}
+	api_follow(a);
 	req->role = auth_check(a->auth, req->header[HDR_AUTHORIZATION], req->actor, req->token);
 	if (req->role >= rt->role)
-		return true;
+		return in_limit(a, is_read(req) ? LIMIT_READ : LIMIT_WRITE, req->actor, ret_response);
 	a->refused++;
+	if (!in_limit(a, LIMIT_REFUSED, req->peer, ret_response))
+		return false;
 	if (req->role == ROLE_NONE)
 		*ret_response = problem(401, "A valid token is needed: Authorization: Bearer TOKEN.");
 	else
@@ -146,13 +165,55 @@ static bool authorise(struct api *a, const struct route *rt, struct request *req
 static bool query_known(const struct route *rt, const struct request *req, struct response *ret_response)
 {
 	for (size_t i = 0; i < req->n_query; i++) {
-		if (view_named(rt->query, req->query[i].key))
+		const char *key = req->query[i].key;
+		if (!view_named(rt->query, key))
+			*ret_response = problem(400, "?%.64s= is not known here; known: %s.", key,
+						rt->query ? rt->query : "none");
+		else if (request_query(req, key) != req->query[i].value)
+			*ret_response = problem(400, "?%.64s= is there twice.", key);
+		else
 			continue;
-		*ret_response = problem(400, "?%.64s= is not known here; known: %s.", req->query[i].key,
-					rt->query ? rt->query : "none");
 		return false;
 	}
 	return true;
+}
+
+/* A list or an object as it is now, which everybody who may see it sees alike; not what never ends. */
+static bool may_be_cached(const struct route *rt, const struct request *req)
+{
+	const char *accept = req->header[HDR_ACCEPT];
+
+	return is_read(req) && rt->role == ROLE_VIEWER && !req->header[HDR_IF_MATCH] &&
+	       !(accept && strstr(accept, "text/event-stream"));
+}
+
+static struct response read_it(struct api *a, const struct route *rt, struct request *req)
+{
+	mono_t now = mono_now();
+	struct response r;
+
+	if (!may_be_cached(rt, req))
+		return rt->handler(a, req);
+	if (cache_find(a->cache, req, now, &r))
+		return r;
+	r = rt->handler(a, req);
+	if (r.status == 200)
+		cache_keep(a->cache, req, &r, now);
+	return r;
+}
+
+static struct response change_it(struct api *a, const struct route *rt, struct request *req)
+{
+	bool once = req->header[HDR_IDEMPOTENCY_KEY] && strcmp(req->method, "POST") == 0;
+	struct response r;
+
+	if (once && idem_known(a->idem, req, mono_now(), &r))
+		return r;
+	r = rt->handler(a, req);
+	cache_clear(a->cache);
+	if (once)
+		idem_keep(a->idem, req, &r, mono_now());
+	return r;
 }
 
 static struct response counted(struct api *a, struct response r)
@@ -183,7 +244,9 @@ static struct response handle(struct request *req, void *arg)
 	const struct route *rt = find(req, &allow);
 
 	req->route = rt;
-	return counted(a, rt ? rt->handler(a, req) : not_found(req, &allow));
+	if (!rt)
+		return counted(a, not_found(req, &allow));
+	return counted(a, is_read(req) ? read_it(a, rt, req) : change_it(a, rt, req));
 }
 
 const struct http_ops routes_ops = { .check = check, .handle = handle };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "controller/api/api_int.h"
+#include "controller/api/cache.h"
 #include "controller/api/routes.h"
 #include "controller/enrol.h"
 #include "proto/base/err.h"
@@ -312,6 +313,7 @@ static void test_plan_and_status(void **state)
 	assert_int_equal(json_array_size(json_object_get(s, "drains")), 1);
 	assert_int_equal(json_array_size(json_object_get(s, "hot")), 3);
 	stub.no_round = true;
+	cache_clear(t.a->cache);
 	json_auto_t *none = get("/v1/plan"), *early = get("/v1/status");
 	auto_answer ready = { 0 };
 	ask(&(struct ask){ .method = "GET", .path = "/readyz" }, &ready);

@@ -14,7 +14,7 @@ store_etcd_src := controller/store.c controller/store_memory.c controller/store_
 lead_src    := controller/lead.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c $(base)
 auth_src    := controller/api/auth.c controller/store.c controller/store_memory.c $(base)
-http_src    := controller/drain.c controller/api/http.c controller/api/problem.c controller/api/view.c \
+http_src    := controller/drain.c controller/api/http.c controller/api/identity.c controller/api/problem.c controller/api/view.c \
                $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
