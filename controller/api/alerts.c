@@ -193,11 +193,49 @@ static void find_shards(const struct finder *f)
 	}
 }
 
+static void find_drain(enum drain_kind kind, const char *name, const char *site, const struct drain *d,
+		       void *arg)
+{
+	const struct finder *f = arg;
+	const char *at = *site ? " at " : "";
+
+	if (d->stage == DRAIN_HELD)
+		found(f, ALERT_ALERT, "drain", name, "drain of %s %s%s%s is held back for %" PRId64 " s: %s",
+		      drain_kind_str(kind), name, at, site, mono_diff_ms(d->stage_since, f->now) / 1000,
+		      d->held);
+	else
+		found(f, ALERT_WARNING, "drain", name, "%s %s%s%s is drained (%s) by %s: %s",
+		      drain_kind_str(kind), name, at, site, drain_stage_str(d->stage), d->actor, d->reason);
+}
+
+static void find_drains(const struct finder *f)
+{
+	drains_each(f->m, find_drain, (void *)(uintptr_t)f);
+}
+
+static void find_overrides(const struct finder *f)
+{
+	int64_t now = wall_now_ms();
+
+	for (size_t i = 0; i < f->m->n_overrides; i++) {
+		const struct override *o = &f->m->overrides[i];
+		if (o->held)
+			found(f, ALERT_ALERT, "override", o->id,
+			      "cannot end: the guard or the mode holds it");
+		else if (o->confirm_by_wall_ms)
+			found(f, ALERT_WARNING, "override", o->id,
+			      "not confirmed: it reverts in %" PRId64 " s (%s: %s)",
+			      (o->confirm_by_wall_ms - now) / 1000, o->actor, o->reason);
+		else
+			found(f, ALERT_WARNING, "override", o->id, "held by %s: %s", o->actor, o->reason);
+	}
+}
+
 void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert *al, void *arg), void *arg)
 {
 	static void (*const rules[])(const struct finder *f) = {
-		find_store, find_leader, find_round, find_mode,
-		find_plan,  find_shards, find_sites, find_nodes,
+		find_store,  find_leader, find_round, find_mode,   find_plan,
+		find_shards, find_sites,  find_nodes, find_drains, find_overrides,
 	};
 	struct finder f = { .a = a, .m = &a->c->model, .now = now, .fn = fn, .arg = arg };
 

@@ -70,7 +70,7 @@ enum alert_severity { ALERT_ALERT, ALERT_WARNING, ALERT_SEVERITIES };
 struct alert {
 	enum alert_severity severity;
 	const char *kind; /* "round", "mode", "plan", "site", "node", "certificate", "route", "service",
-			     "shard" */
+			   * "shard", "drain", "override", "store", "leader" */
 	const char *name; /* of the object, or "" */
 	const char *text;
 };

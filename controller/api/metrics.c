@@ -18,6 +18,7 @@ struct page {
 	const struct rounds_view *v; /* NULL before the first round */
 	mono_t now;
 	double alerts[ALERT_SEVERITIES];
+	double drains[DRAIN_STAGES], drain_age_s;
 	struct buf out;
 	const char *name; /* of the family being written */
 };
@@ -134,6 +135,38 @@ static double api_refused(const struct page *p)
 	return (double)p->a->refused;
 }
 
+static double api_limited(const struct page *p)
+{
+	return (double)p->a->limited;
+}
+
+static double tokens(const struct page *p)
+{
+	size_t n;
+
+	auth_tokens(p->a->auth, &n);
+	return (double)n;
+}
+
+static double overrides(const struct page *p)
+{
+	return (double)p->m->n_overrides;
+}
+
+static double overrides_unconfirmed(const struct page *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->m->n_overrides; i++)
+		n += p->m->overrides[i].confirm_by_wall_ms != 0;
+	return (double)n;
+}
+
+static double drain_oldest(const struct page *p)
+{
+	return p->drain_age_s;
+}
+
 static double api_connections(const struct page *p)
 {
 	return http_connections(p->a->http);
@@ -170,6 +203,12 @@ static void alerts(struct page *p)
 static void one_kind(const char *kind, uint64_t n, void *arg)
 {
 	label(arg, "kind", kind, (double)n);
+}
+
+static void drain_stages(struct page *p)
+{
+	for (int s = DRAIN_DRAINING; s < DRAIN_STAGES; s++)
+		label(p, "stage", drain_stage_str((enum drain_stage)s), p->drains[s]);
 }
 
 static void events(struct page *p)
@@ -328,6 +367,12 @@ static const struct family families[] = {
 	{ "sluice_nodes", GAUGE, "Nodes in the cluster document.", .one = nodes },
 	{ "sluice_api_requests_total", COUNTER, "Requests answered, by status class.", .words = api_answers },
 	{ "sluice_api_refused_total", COUNTER, "Requests refused for their token or role.", .one = api_refused },
+	{ "sluice_api_limited_total", COUNTER, "Requests refused because there were too many (429).", .one = api_limited },
+	{ "sluice_api_tokens", GAUGE, "Tokens known, of file and store.", .one = tokens },
+	{ "sluice_drains", GAUGE, "Drains that are on, by stage; held: something holds the withdrawal back.", .words = drain_stages },
+	{ "sluice_drain_oldest_age_seconds", GAUGE, "Age of the oldest drain; 0: none.", .one = drain_oldest },
+	{ "sluice_overrides", GAUGE, "Overrides that are on.", .one = overrides },
+	{ "sluice_overrides_unconfirmed", GAUGE, "Those that revert by themselves unless confirmed.", .one = overrides_unconfirmed },
 	{ "sluice_api_connections", GAUGE, "HTTPS connections open.", .one = api_connections },
 	{ "sluice_api_streams", GAUGE, "Event streams open.", .one = api_streams },
 	{ "sluice_site_healthy", GAUGE, "1 when a node of the site reports, serves and has BGP.", .site = site_healthy },
@@ -424,11 +469,25 @@ static void count_alert(const struct alert *al, void *arg)
 	p->alerts[al->severity]++;
 }
 
+static void count_drain(enum drain_kind kind, const char *name, const char *site, const struct drain *d,
+			void *arg)
+{
+	struct page *p = arg;
+	double age = age_s(d->since, p->now);
+
+	(void)kind;
+	(void)name;
+	(void)site;
+	p->drains[d->stage]++;
+	p->drain_age_s = age > p->drain_age_s ? age : p->drain_age_s;
+}
+
 static void write_page(struct api *a, mono_t now)
 {
 	struct page p = { .a = a, .m = &a->c->model, .v = api_rounds(a), .now = now };
 
 	alerts_each(a, p.now, count_alert, &p);
+	drains_each(p.m, count_drain, &p);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		write_family(&p, &families[i]);
 	buf_done(&a->metrics);

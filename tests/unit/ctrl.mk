@@ -5,7 +5,7 @@ api_rig := $(wildcard controller/api/*.c) controller/control.c controller/enrol.
            controller/steer/policy.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
            tests/unit/api_rig.c $(base)
 
-unit += cluster store store_etcd lead events auth http api sse
+unit += cluster store store_etcd lead events auth http api api_use sse
 cluster_src := controller/cluster.c controller/cluster_schema.c controller/steer/policy.c \
                tests/fuzz/cluster_fuzz.c tests/fuzz/replay.c $(base)
 store_src   := controller/store.c controller/store_sqlite.c controller/store_memory.c tests/unit/store_contract.c $(base)
@@ -18,6 +18,7 @@ http_src    := controller/drain.c controller/api/http.c controller/api/identity.
                $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
+api_use_src := $(api_rig)
 sse_src     := $(api_rig)
 # put into the object by .incbin, which the compiler's dependency file does not see
 $(BUILD)/obj/controller/api/openapi.o: controller/api/openapi.json
