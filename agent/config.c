@@ -59,6 +59,7 @@ static const cyaml_schema_field_t check_fields[] = {
 	CYAML_FIELD_UINT("timeout_ms", OPT, struct check_cfg, timeout_ms),
 	CYAML_FIELD_UINT("rise", OPT, struct check_cfg, rise),
 	CYAML_FIELD_UINT("fall", OPT, struct check_cfg, fall),
+	CYAML_FIELD_UINT("jitter_pct", OPT, struct check_cfg, jitter_pct),
 	STR("expect_body", OPT, struct check_cfg, expect_body),
 	STR("tls_name", OPT, struct check_cfg, tls_name),
 	STR("ca", OPT, struct check_cfg, ca),
@@ -225,6 +226,7 @@ static void defaults(struct agent_config *c)
 			default_uint(&ck->timeout_ms, 800);
 			default_uint(&ck->rise, 2);
 			default_uint(&ck->fall, 2);
+			default_uint(&ck->jitter_pct, 10);
 		}
 	}
 }

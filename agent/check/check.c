@@ -16,6 +16,7 @@
 #define TIME_MIN_MS 10
 #define TIME_MAX_MS 3600000
 #define RUN_MAX	    100 /* of rise and fall */
+#define JITTER_MAX  50
 
 static const struct check_kind *const kinds[] = {
 	&check_kind_listen, &check_kind_process, &check_kind_tcp,     &check_kind_http, &check_kind_https,
@@ -69,6 +70,7 @@ static int verify_ranges(const struct check_cfg *c, char *ret_why)
 		{ "timeout_ms", c->timeout_ms, TIME_MIN_MS, TIME_MAX_MS },
 		{ "rise", c->rise, 1, RUN_MAX },
 		{ "fall", c->fall, 1, RUN_MAX },
+		{ "jitter_pct", c->jitter_pct, 0, JITTER_MAX },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -150,11 +152,11 @@ enum check_status check_step(enum check_status now, int *run, bool ok, uint32_t 
 	return *run <= -(int)fall ? CHECK_DOWN : now;
 }
 
-uint32_t check_jitter(uint32_t ms, uint32_t rnd)
+uint32_t check_jitter(uint32_t ms, uint32_t pct, uint32_t rnd)
 {
-	uint32_t span = ms / 5;
+	uint32_t most = (uint32_t)((uint64_t)ms * pct / 100);
 
-	return ms - ms / 10 + (span ? rnd % (span + 1) : 0);
+	return ms - most + rnd % (2 * most + 1);
 }
 
 /* Marsaglia's xorshift32: only to keep a fleet's probes out of step */
@@ -176,7 +178,7 @@ static void on_timer(uv_timer_t *timer);
 static void wait_for_next(struct check *c)
 {
 	uint32_t base = agrees(c) && !c->closely ? c->cfg.interval_ms : c->cfg.fast_interval_ms;
-	uint64_t wait = check_jitter(base, next_random(c));
+	uint64_t wait = check_jitter(base, c->cfg.jitter_pct, next_random(c));
 	uint64_t spent = uv_now(c->loop) - c->started_ms;
 
 	/* the 1 ms keeps a check that outlasts its interval from starving the loop */

@@ -4,7 +4,7 @@
  * results in a row flip the state; one failed sample never does unless fall is 1. What the kernel reports and
  * a second look confirms (a listener gone, a process ended, an address removed) counts at once, whatever fall
  * is. A state starts UNKNOWN and is decided by the first rise or fall results. fast_interval_ms applies while
- * the last result disagrees with the state. Each wait is jittered by +-10 %. */
+ * the last result disagrees with the state. Each wait is jittered by +-jitter_pct. */
 #ifndef CHECK_CHECK_H
 #define CHECK_CHECK_H
 #include <stdbool.h>
@@ -27,7 +27,7 @@ struct check_cfg {
 	char *target;		/* ADDRESS:PORT */
 	char *path, *host;	/* http, https: default "/", host header default the target */
 	uint32_t expect_status; /* http, https: 0 means any 2xx or 3xx */
-	uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall;
+	uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall, jitter_pct;
 	char *expect_body; /* http, https: extended regular expression */
 	char *tls_name,
 		*ca; /* https: the name in the certificate (default host), CA file (default the system's) */

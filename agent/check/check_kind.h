@@ -45,8 +45,8 @@ bool check_regex_matches(const char *regex, const char *text);
 
 /* Pure: one result into the run of equal results (successes count up from 1, failures down from -1). */
 enum check_status check_step(enum check_status now, int *run, bool ok, uint32_t rise, uint32_t fall);
-/* Pure: ms +-10 %; rnd any 32 bits. */
-uint32_t check_jitter(uint32_t ms, uint32_t rnd);
+/* Pure: ms +-pct percent; rnd any 32 bits. */
+uint32_t check_jitter(uint32_t ms, uint32_t pct, uint32_t rnd);
 
 /* First member of a probe that speaks over TCP. */
 struct dial {

@@ -17,25 +17,41 @@ static const struct row {
 	{                                                                                                    \
 #member, type, offsetof(struct check_cfg, member)                                            \
 	}
-	ROW(TEXT, name),	  ROW(TEXT, kind),
-	ROW(TEXT, target),	  ROW(TEXT, path),
-	ROW(TEXT, host),	  ROW(NUMBER, expect_status),
-	ROW(NUMBER, interval_ms), ROW(NUMBER, fast_interval_ms),
-	ROW(NUMBER, timeout_ms),  ROW(NUMBER, rise),
-	ROW(NUMBER, fall),	  ROW(TEXT, expect_body),
-	ROW(TEXT, tls_name),	  ROW(TEXT, ca),
-	ROW(FLAG, tls_insecure),  ROW(NUMBER, expiry_days),
-	ROW(TEXT, protocol),	  ROW(NUMBER, grace_ms),
-	ROW(TEXT, pidfile),	  ROW(TEXT, query),
-	ROW(TEXT, type),	  ROW(TEXT, rcode),
-	ROW(TEXT, answer),	  ROW(TEXT, send),
-	ROW(TEXT, expect),	  ROW(TEXT, address),
-	ROW(TEXT, interface),	  ROW(TEXT, command),
-	ROW(FLAG, exit_weight),	  ROW(TEXT, unit),
+	ROW(TEXT, name),
+	ROW(TEXT, kind),
+	ROW(TEXT, target),
+	ROW(TEXT, path),
+	ROW(TEXT, host),
+	ROW(NUMBER, expect_status),
+	ROW(NUMBER, interval_ms),
+	ROW(NUMBER, fast_interval_ms),
+	ROW(NUMBER, timeout_ms),
+	ROW(NUMBER, rise),
+	ROW(NUMBER, fall),
+	ROW(NUMBER, jitter_pct),
+	ROW(TEXT, expect_body),
+	ROW(TEXT, tls_name),
+	ROW(TEXT, ca),
+	ROW(FLAG, tls_insecure),
+	ROW(NUMBER, expiry_days),
+	ROW(TEXT, protocol),
+	ROW(NUMBER, grace_ms),
+	ROW(TEXT, pidfile),
+	ROW(TEXT, query),
+	ROW(TEXT, type),
+	ROW(TEXT, rcode),
+	ROW(TEXT, answer),
+	ROW(TEXT, send),
+	ROW(TEXT, expect),
+	ROW(TEXT, address),
+	ROW(TEXT, interface),
+	ROW(TEXT, command),
+	ROW(FLAG, exit_weight),
+	ROW(TEXT, unit),
 };
 
 /* every check has these */
-static const char common[] = "name kind interval_ms fast_interval_ms timeout_ms rise fall";
+static const char common[] = "name kind interval_ms fast_interval_ms timeout_ms rise fall jitter_pct";
 
 static const void *at(const struct check_cfg *c, const struct row *r)
 {

@@ -507,14 +507,16 @@ static void test_jitter(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 1000; i++) {
-		uint32_t ms = check_jitter(1000, i * 2654435761u);
+		uint32_t ms = check_jitter(1000, 10, i * 2654435761u);
 		low = ms < low ? ms : low;
 		high = ms > high ? ms : high;
 	}
 	assert_true(low >= 900 && low < 910);
 	assert_true(high <= 1100 && high > 1090);
-	assert_int_equal(check_jitter(0, 7), 0);
-	assert_int_equal(check_jitter(1, 7), 1);
+	assert_int_equal(check_jitter(0, 10, 7), 0);
+	assert_int_equal(check_jitter(1, 10, 7), 1);
+	assert_int_equal(check_jitter(1000, 0, 7), 1000);
+	assert_true(check_jitter(UINT32_MAX, 50, UINT32_MAX) >= UINT32_MAX / 2);
 }
 
 static void test_reply(void **state)
