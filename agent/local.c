@@ -12,8 +12,9 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define FILES_MS  250
-#define LINGER_MS 5000
+#define FILES_MS   250
+#define LINGER_MS  5000
+#define LOOK_TICKS 2 /* addresses that somebody took away are put back after so many */
 
 struct local {
 	const struct agent_config *cfg;
@@ -21,7 +22,12 @@ struct local {
 	struct hooks *hooks;
 	uv_timer_t files;
 	struct disable_watch watch;
-	mono_t *gone_at;     /* per service: since when no neighbour has a route of it; not set: some has */
+	struct memory *of; /* per service */
+	unsigned ticks;
+};
+
+struct memory {
+	mono_t gone_at;	     /* since when no neighbour has a route of it; not set: some has */
 	char said[TEXT_LEN]; /* the last trouble with an address: said once */
 };
 
@@ -72,12 +78,14 @@ int local_disable(struct local *l, const char *service, const char *reason, char
 
 /* -- addresses --------------------------------------------------------------------------------------- */
 
-static void trouble(struct local *l, const char *service, const char *why)
+static void trouble(struct local *l, const struct service_cfg *cfg, const char *why)
 {
-	if (strcmp(l->said, why) == 0)
+	struct memory *m = &l->of[cfg - l->cfg->services];
+
+	if (strcmp(m->said, why) == 0)
 		return;
-	snprintf(l->said, sizeof(l->said), "%s", why);
-	log_error("service %s: %s", service, why);
+	snprintf(m->said, sizeof(m->said), "%s", why);
+	log_error("service %s: %s", cfg->name, why);
 }
 
 static void put_addresses(struct local *l, const struct service_cfg *cfg)
@@ -92,7 +100,7 @@ static void put_addresses(struct local *l, const struct service_cfg *cfg)
 			log_info("service %s: %s put on %s", cfg->name, prefix_addr_str(&p, text),
 				 cfg->vip->interface);
 		else if (rc < 0)
-			trouble(l, cfg->name, why);
+			trouble(l, cfg, why);
 	}
 }
 
@@ -108,7 +116,7 @@ static void take_addresses(struct local *l, const struct service_cfg *cfg)
 			log_info("service %s: %s removed from %s", cfg->name, prefix_addr_str(&p, text),
 				 cfg->vip->interface);
 		else if (rc < 0)
-			trouble(l, cfg->name, why);
+			trouble(l, cfg, why);
 	}
 }
 
@@ -146,9 +154,9 @@ void local_routes(struct local *l, const struct route_state *routes, size_t n)
 {
 	for (unsigned i = 0; i < l->cfg->services_count; i++) {
 		if (!routes_are_gone(&l->cfg->services[i], routes, n))
-			l->gone_at[i] = (mono_t){ 0 };
-		else if (!mono_is_set(l->gone_at[i]))
-			l->gone_at[i] = mono_now();
+			l->of[i].gone_at = (mono_t){ 0 };
+		else if (!mono_is_set(l->of[i].gone_at))
+			l->of[i].gone_at = mono_now();
 	}
 }
 
@@ -157,12 +165,14 @@ static bool may_go(const struct local *l, unsigned i)
 	const struct service *s = l->services[i];
 	const struct vip_cfg *vip = service_cfg(s)->vip;
 
-	return vip && vip->dynamic && service_status(s) == SERVICE_DOWN && mono_is_set(l->gone_at[i]) &&
-	       mono_diff_ms(l->gone_at[i], mono_now()) >= LINGER_MS;
+	return vip && vip->dynamic && service_status(s) == SERVICE_DOWN && mono_is_set(l->of[i].gone_at) &&
+	       mono_diff_ms(l->of[i].gone_at, mono_now()) >= LINGER_MS;
 }
 
 void local_tick(struct local *l)
 {
+	if (l->ticks++ % LOOK_TICKS)
+		return;
 	for (unsigned i = 0; i < l->cfg->services_count; i++) {
 		if (wants_addresses(l->services[i]))
 			put_addresses(l, service_cfg(l->services[i]));
@@ -184,10 +194,10 @@ void local_reload(struct local *l, const struct agent_config *cfg, struct servic
 {
 	l->cfg = cfg;
 	l->services = services;
-	l->said[0] = 0;
 	l->watch = (struct disable_watch){ 0 };
-	free(l->gone_at);
-	l->gone_at = xcalloc(cfg->services_count, sizeof(*l->gone_at));
+	free(l->of);
+	l->of = xcalloc(cfg->services_count, sizeof(*l->of));
+	l->ticks = 0;
 	local_tick(l);
 }
 
@@ -208,7 +218,7 @@ static void on_closed(uv_handle_t *h)
 {
 	struct local *l = h->data;
 
-	free(l->gone_at);
+	free(l->of);
 	free(l);
 }
 

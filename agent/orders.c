@@ -92,11 +92,46 @@ static void save(struct orders *o)
 	memcpy(o->said, err ? why : "", err ? sizeof(why) : 1);
 }
 
+static bool is_named(const struct order *x, const struct msg_directive *d)
+{
+	for (size_t i = 0; i < d->n_shards; i++)
+		if (strcmp(d->shards[i].shard, x->intent.shard) == 0)
+			return true;
+	return false;
+}
+
+static bool has_lost_a_prefix(const struct order *x, const struct msg_directive *d)
+{
+	for (size_t i = 0; i < d->n_shards; i++)
+		for (size_t k = 0; k < d->shards[i].n_prefixes; k++)
+			if (holds_prefix(&x->intent, &d->shards[i].prefixes[k]))
+				return true;
+	return false;
+}
+
+/* Orders of shards that went under another name; and as many others as are in the way of what d names. */
+static void drop_former(struct orders *o, const struct msg_directive *d)
+{
+	size_t n = 0, unnamed = 0, room = d->n_shards < MAX_SHARDS ? MAX_SHARDS - d->n_shards : 0;
+
+	for (size_t i = 0; i < o->n; i++) {
+		bool named = is_named(&o->list[i], d);
+		if (!named && (unnamed == room || has_lost_a_prefix(&o->list[i], d)))
+			continue;
+		unnamed += !named;
+		if (n != i)
+			o->list[n] = o->list[i];
+		n++;
+	}
+	o->n = n;
+}
+
 static void take_shards(struct orders *o, const struct msg_directive *d, uint64_t now_us, bool same_boot)
 {
 	/* a start in the future would be a longer lease than was given */
 	uint64_t start = !same_boot || d->heard_us > now_us ? now_us : d->heard_us;
 
+	drop_former(o, d);
 	for (size_t i = 0; i < o->n; i++)
 		o->list[i].permit_end_us = 0;
 	for (size_t i = 0; i < d->n_shards; i++) {
@@ -149,19 +184,35 @@ struct orders *orders_new(const struct orders_disk *disk, const char *boot_id, u
 
 /* -- taking -- */
 
-static bool took_back(const struct orders *o, const uint64_t *before, size_t n, uint64_t now_us)
+/* Shards that may withdraw by themselves. */
+struct holder {
+	char shard[NAME_LEN];
+};
+
+static size_t list_holders(const struct orders *o, uint64_t now_us, struct holder *ret_list)
 {
-	for (size_t i = 0; i < n; i++)
-		if (before[i] > now_us && !o->list[i].permit_end_us)
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		if (order_permits(&o->list[i], now_us))
+			memcpy(ret_list[n++].shard, o->list[i].intent.shard, NAME_LEN);
+	return n;
+}
+
+static bool took_back(const struct orders *o, const struct holder *before, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct order *x = find(o, before[i].shard);
+		if (!x || !x->permit_end_us)
 			return true;
+	}
 	return false;
 }
 
 int orders_take(struct orders *o, const struct msg_directive *d, uint64_t now_us, bool *ret_back,
 		char *ret_why)
 {
-	auto_free uint64_t *before = xcalloc(o->n, sizeof(*before));
-	size_t n = o->n;
+	auto_free struct holder *before = xcalloc(o->n, sizeof(*before));
 
 	if (d->epoch < o->epoch || (d->epoch == o->epoch && d->seq <= o->seq && o->seq)) {
 		snprintf(ret_why, TEXT_LEN,
@@ -169,12 +220,11 @@ int orders_take(struct orders *o, const struct msg_directive *d, uint64_t now_us
 			 d->epoch, o->seq, o->epoch);
 		return ERR_STALE_EPOCH;
 	}
-	for (size_t i = 0; i < n; i++)
-		before[i] = o->list[i].permit_end_us;
+	size_t n = list_holders(o, now_us, before);
 	take_shards(o, d, now_us, true);
 	save(o);
 	if (ret_back)
-		*ret_back = took_back(o, before, n, now_us);
+		*ret_back = took_back(o, before, n);
 	return 0;
 }
 

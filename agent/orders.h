@@ -2,7 +2,8 @@
  * What the controller last ordered of this node, and the leases that came with it; on disk, too (state.h).
  * All times are CLOCK_BOOTTIME microseconds of this machine: a suspended machine's leases run on, and a lease
  * starts at the report that the controller had heard (directive.heard_us), however long the way back took.
- * A shard that a newer directive does not name keeps its order and has no permit. */
+ * A shard that a newer directive does not name keeps its order and has no permit, until one of its prefixes
+ * is another shard's. */
 #ifndef AGENT_ORDERS_H
 #define AGENT_ORDERS_H
 #include "proto/wire/msg.h"

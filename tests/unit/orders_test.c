@@ -142,6 +142,45 @@ static void test_a_directive_replaces_every_permit(void **state)
 	orders_free(o);
 }
 
+/* the same prefix under another name: the former name's order is over, wherever it stands in the list */
+static void test_a_renamed_shard_is_one_shard(void **state)
+{
+	struct orders *o = start("a", NOW);
+	struct shard_intent in[] = { shard(0, 60000, 0), shard(1, 0, 0) };
+	bool back = false;
+
+	(void)state;
+	assert_int_equal(take(o, 1, 1, NOW, NOW, in, 2, NULL), 0);
+	strcpy(in[0].shard, "renamed");
+	in[0].permit_ms = 0;
+	in[0].weight = 77;
+	assert_int_equal(take(o, 1, 2, NOW, NOW, in, 1, &back), 0);
+	assert_true(back);
+	assert_int_equal(orders_of(o, &prefixes[0])->intent.weight, 77);
+	assert_string_equal(orders_of(o, &prefixes[1])->intent.shard, "web-1"); /* not named: kept */
+	orders_free(o);
+}
+
+/* a controller that names new shards for ever is obeyed for ever */
+static void test_what_is_named_comes_first(void **state)
+{
+	struct orders *o = start("a", NOW);
+	struct shard_intent *in = xcalloc(MAX_SHARDS, sizeof(*in));
+
+	(void)state;
+	for (uint64_t seq = 1; seq <= 3; seq++) {
+		for (size_t i = 0; i < MAX_SHARDS; i++) {
+			in[i] = shard(0, 0, 0);
+			in[i].n_prefixes = i ? 0 : 1;
+			snprintf(in[i].shard, NAME_LEN, "s%zu-%zu", (size_t)seq, i);
+		}
+		assert_int_equal(take(o, 1, seq, NOW, NOW, in, MAX_SHARDS, NULL), 0);
+		assert_string_equal(orders_of(o, &prefixes[0])->intent.shard, in[0].shard);
+	}
+	free(in);
+	orders_free(o);
+}
+
 static void test_restart_keeps_what_is_provable(void **state)
 {
 	struct orders *o = start("a", NOW);
@@ -246,6 +285,8 @@ int main(void)
 		TEST(test_a_lease_starts_where_it_was_heard),
 		TEST(test_older_directives_are_refused),
 		TEST(test_a_directive_replaces_every_permit),
+		TEST(test_a_renamed_shard_is_one_shard),
+		TEST(test_what_is_named_comes_first),
 		TEST(test_restart_keeps_what_is_provable),
 		TEST(test_a_broken_file_is_no_withdrawal),
 		TEST(test_expired_weakenings_step_back_one_by_one),
