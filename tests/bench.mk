@@ -9,7 +9,10 @@ bench-footprint: bench-deps ## memory and CPU with 20 services, beside ExaBGP
 	@$(SUDO) $(PY) -m tests.bench.footprint
 bench-ha: bench-deps ## a leader dies (RUNS=20), etcd is lost: time to the next leader, route changes, lost writes
 	@$(SUDO) env RUNS=$(or $(RUNS),20) $(PY) -m tests.bench.ha
+bench-crash: bench-deps ## 2000 kill -9 and 4000 power cuts of a writing store (CRASH_ROUNDS, SEED)
+	@$(MAKE) --no-print-directory $(BUILD)/unit/crash_test
+	@CRASH_ROUNDS=$(or $(CRASH_ROUNDS),2000) $(BUILD)/unit/crash_test
 
 bench-deps: deps
 	@$(MAKE) --no-print-directory -j2 all lab-programs
-.PHONY: bench bench-ha bench-deps bench-failover bench-vty bench-footprint
+.PHONY: bench bench-ha bench-crash bench-deps bench-failover bench-vty bench-footprint

@@ -5,13 +5,9 @@ api_rig := $(wildcard controller/api/*.c) controller/control.c controller/enrol.
            controller/steer/policy.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c tests/unit/https.c \
            tests/unit/api_rig.c $(base)
 
-unit += cluster store store_etcd lead events auth http api api_use sse
+unit += cluster events auth http api api_use sse
 cluster_src := controller/cluster.c controller/cluster_schema.c controller/steer/policy.c \
                tests/fuzz/cluster_fuzz.c tests/fuzz/replay.c $(base)
-store_src   := controller/store.c controller/store_sqlite.c controller/store_memory.c tests/unit/store_contract.c $(base)
-store_etcd_src := controller/store.c controller/store_memory.c controller/store_etcd.c controller/etcd.c \
-               controller/etcd_worker.c controller/etcd_mirror.c controller/lead.c tests/unit/store_contract.c tests/unit/etcd_rig.c $(base)
-lead_src    := controller/lead.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c $(base)
 auth_src    := controller/api/auth.c controller/store.c controller/store_memory.c $(base)
 http_src    := controller/drain.c controller/api/http.c controller/api/identity.c controller/api/problem.c controller/api/view.c \
