@@ -12,9 +12,10 @@
 #include "proto/wire/msg.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_status,	 &cmd_get,	&cmd_plan,	&cmd_whatif,	    &cmd_apply,	     &cmd_drain,
-	&cmd_undrain,	 &cmd_mode,	&cmd_events,	&cmd_explain,	    &cmd_node_token, &cmd_node_revoke,
-	&cmd_node_certs, &cmd_pki_init, &cmd_pki_issue, &cmd_pki_enrolment, &cmd_pki_rotate, &cmd_token_new,
+	&cmd_status,	&cmd_get,	    &cmd_plan,	      &cmd_whatif,     &cmd_apply,
+	&cmd_drain,	&cmd_undrain,	    &cmd_mode,	      &cmd_events,     &cmd_explain,
+	&cmd_probe,	&cmd_node_token,    &cmd_node_revoke, &cmd_node_certs, &cmd_pki_init,
+	&cmd_pki_issue, &cmd_pki_enrolment, &cmd_pki_rotate,  &cmd_token_new,
 };
 
 struct common {
