@@ -29,6 +29,8 @@ static const cyaml_schema_field_t agents_fields[] = { STR("listen", OPT, agents.
 static const cyaml_schema_field_t api_fields[] = {
 	STR("listen", OPT, api.listen),
 	STR("tokens", OPT, api.tokens),
+	CYAML_FIELD_UINT("reads_per_s", OPT, struct ctrl_config, api.reads_per_s),
+	CYAML_FIELD_UINT("writes_per_s", OPT, struct ctrl_config, api.writes_per_s),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t tls_fields[] = {
@@ -185,6 +187,8 @@ int ctrl_config_load(const char *path, struct ctrl_config **ret_config, char *re
 	default_str(&c->agents.listen, "0.0.0.0:7400");
 	default_str(&c->api.listen, "127.0.0.1:7443");
 	default_str(&c->api.tokens, "/etc/sluice/tokens");
+	c->api.reads_per_s = c->api.reads_per_s ? c->api.reads_per_s : 4000;
+	c->api.writes_per_s = c->api.writes_per_s ? c->api.writes_per_s : 200;
 	if (!c->enrol.life_s)
 		c->enrol.life_s = 90 * 86400;
 	default_str(&c->store.kind, "sqlite");
@@ -197,6 +201,46 @@ int ctrl_config_load(const char *path, struct ctrl_config **ret_config, char *re
 	}
 	*ret_config = c;
 	return 0;
+}
+
+static bool same_str(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_store(const struct ctrl_config *a, const struct ctrl_config *b)
+{
+	bool same = same_str(a->store.kind, b->store.kind) && same_str(a->store.prefix, b->store.prefix) &&
+		    same_str(a->store.ca, b->store.ca) && same_str(a->store.cert, b->store.cert) &&
+		    same_str(a->store.key, b->store.key) && same_str(a->store.user, b->store.user) &&
+		    same_str(a->store.password_file, b->store.password_file) &&
+		    a->store.lease_s == b->store.lease_s &&
+		    a->store.leave_compaction == b->store.leave_compaction &&
+		    a->store.endpoints_count == b->store.endpoints_count;
+
+	for (unsigned i = 0; same && i < a->store.endpoints_count; i++)
+		same = same_str(a->store.endpoints[i], b->store.endpoints[i]);
+	return same;
+}
+
+void ctrl_config_fixed(const struct ctrl_config *running, const struct ctrl_config *next,
+		       struct buf *ret_keys)
+{
+	const struct {
+		const char *key;
+		bool same;
+	} rows[] = {
+		{ "state_dir", same_str(running->state_dir, next->state_dir) },
+		{ "agents.listen", same_str(running->agents.listen, next->agents.listen) },
+		{ "api.listen", same_str(running->api.listen, next->api.listen) },
+		{ "store", same_store(running, next) },
+		{ "advertise", same_str(running->advertise.agents, next->advertise.agents) &&
+				       same_str(running->advertise.api, next->advertise.api) },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!rows[i].same)
+			buf_addf(ret_keys, "%s%s", ret_keys->len ? ", " : "", rows[i].key);
 }
 
 void ctrl_config_free(struct ctrl_config *c)

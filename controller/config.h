@@ -12,6 +12,7 @@ struct ctrl_config {
 	} agents;
 	struct {
 		char *listen, *tokens;
+		uint32_t reads_per_s, writes_per_s; /* of one token */
 	} api;
 	struct {
 		char *ca, *cert, *key;
@@ -37,6 +38,9 @@ struct ctrl_config {
 
 /* ret_why: CONF_WHY_LEN bytes. */
 int ctrl_config_load(const char *path, struct ctrl_config **ret_config, char *ret_why);
+/* Keys that differ and count only after a restart, with ", " between. */
+void ctrl_config_fixed(const struct ctrl_config *running, const struct ctrl_config *next,
+		       struct buf *ret_keys);
 void ctrl_config_free(struct ctrl_config *c);
 int ctrl_config_print(const struct ctrl_config *c, struct buf *out);
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sluice-controller: wires the modules; no decisions here. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,17 +19,22 @@
 
 static const char usage[] = "Receives load reports from sluice-agents and steers anycast traffic so that no\n"
 			    "server is overwhelmed. Starts in mode observe; see sluicectl(1) mode.\n"
-			    "Stopping it changes no announcement.\n";
+			    "Stopping it changes no announcement. SIGHUP reads the configuration again.\n";
 
 struct app {
 	struct controller c;
 	struct api *api;
+	const char *path;		   /* of the configuration */
+	const struct ctrl_config *started; /* what needs a restart is as in here */
+	struct ctrl_config *reloaded;	   /* the last that was taken; NULL: started */
+	uv_signal_t hup;
 };
 
 static void stop(void *arg)
 {
 	struct app *a = arg;
 
+	uv_close((uv_handle_t *)&a->hup, NULL);
 	if (a->api)
 		api_free(a->api);
 	if (a->c.rounds)
@@ -45,6 +52,8 @@ static void release(struct app *a)
 {
 	model_done(&a->c.model);
 	enrol_free(a->c.enrol);
+	if (a->reloaded)
+		ctrl_config_free(a->reloaded);
 	if (a->c.events)
 		events_free(a->c.events);
 }
@@ -59,14 +68,27 @@ static int open_store(struct controller *c, const struct ctrl_config *cfg, struc
 	return store_open_sqlite(path, &c->store, ret_why);
 }
 
+static struct api_cfg api_of(const struct ctrl_config *cfg)
+{
+	return (struct api_cfg){ .listen = cfg->api_listen,
+				 .ca = cfg->tls.ca,
+				 .cert = cfg->tls.cert,
+				 .key = cfg->tls.key,
+				 .reads_per_s = cfg->api.reads_per_s,
+				 .writes_per_s = cfg->api.writes_per_s,
+				 .tokens = cfg->api.tokens };
+}
+
+static struct enrol_cfg enrol_of(const struct ctrl_config *cfg)
+{
+	return (struct enrol_cfg){ cfg->tls.ca, cfg->tls.cert, cfg->enrol.cert, cfg->enrol.key,
+				   cfg->enrol.life_s };
+}
+
 static int start_listening(struct app *a, const struct ctrl_config *cfg, struct tls_creds *creds,
 			   char *ret_why)
 {
-	struct api_cfg api = { .listen = cfg->api_listen,
-			       .ca = cfg->tls.ca,
-			       .cert = cfg->tls.cert,
-			       .key = cfg->tls.key,
-			       .tokens = cfg->api.tokens };
+	struct api_cfg api = api_of(cfg);
 	int err = fleet_new(&a->c, creds, (const struct sockaddr *)&cfg->agents_listen, &a->c.fleet, ret_why);
 
 	if (err < 0)
@@ -82,10 +104,8 @@ static int start_with(struct app *a, const struct ctrl_config *cfg, struct tls_c
 	if (err < 0)
 		return err;
 	a->c.events = events_new(a->c.store);
-	err = enrol_new(&a->c,
-			&(struct enrol_cfg){ cfg->tls.ca, cfg->tls.cert, cfg->enrol.cert, cfg->enrol.key,
-					     cfg->enrol.life_s },
-			&a->c.enrol, ret_why);
+	struct enrol_cfg enrol = enrol_of(cfg);
+	err = enrol_new(&a->c, &enrol, &a->c.enrol, ret_why);
 	if (err < 0)
 		return err;
 	err = a->c.term ? 0 : control_load(&a->c, ret_why);
@@ -114,14 +134,86 @@ static int start(struct app *a, const struct ctrl_config *cfg, char *ret_why)
 	return err;
 }
 
-static int run(const struct ctrl_config *cfg)
+/* -- SIGHUP ------------------------------------------------------------------------------------------ */
+
+/* Everything that can fail first; then nothing does. */
+static int take(struct app *a, const struct ctrl_config *cfg, char *ret_why)
+{
+	struct api_cfg api = api_of(cfg);
+	struct enrol_cfg enrol = enrol_of(cfg);
+	struct tls_creds *creds;
+	enum log_level level;
+	int err = tls_creds_load(cfg->tls.ca, cfg->tls.cert, cfg->tls.key, &creds, ret_why);
+
+	if (err < 0)
+		return err;
+	err = api_prepare(a->api, &api, ret_why);
+	if (err == 0) {
+		err = enrol_reload(a->c.enrol, &enrol, ret_why);
+		if (err < 0)
+			api_revert(a->api);
+	}
+	if (err == 0) {
+		fleet_set_creds(a->c.fleet, creds);
+		fleet_trust(a->c.fleet);
+		api_commit(a->api, &api);
+		log_level_parse(cfg->log, &level);
+		log_init("controller", level, getenv("JOURNAL_STREAM") != NULL);
+	}
+	tls_creds_unref(creds);
+	return err;
+}
+
+static int reload(struct app *a, char *ret_why)
+{
+	struct ctrl_config *cfg;
+	auto_buf fixed = { 0 };
+	int err = ctrl_config_load(a->path, &cfg, ret_why);
+
+	if (err < 0)
+		return err;
+	err = take(a, cfg, ret_why);
+	if (err < 0) {
+		ctrl_config_free(cfg);
+		return err;
+	}
+	ctrl_config_fixed(a->started, cfg, &fixed);
+	if (fixed.len)
+		events_emit(a->c.events, NULL, 0, "controller.reload", "warning",
+			    json_pack("{s:s}", "needs_restart", fixed.data),
+			    "configuration reloaded; needs a restart to count: %s", fixed.data);
+	else
+		events_emit(a->c.events, NULL, 0, "controller.reload", "info", NULL,
+			    "configuration reloaded");
+	if (a->reloaded)
+		ctrl_config_free(a->reloaded);
+	a->reloaded = cfg;
+	return 0;
+}
+
+static void on_hup(uv_signal_t *s, int signum)
+{
+	struct app *a = s->data;
+	char why[CONF_WHY_LEN];
+
+	(void)signum;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)mono_now().us);
+	if (reload(a, why) < 0)
+		events_emit(a->c.events, NULL, 0, "controller.reload", "alert", NULL,
+			    "not reloaded, the former configuration goes on: %s", why);
+	sd_notify(0, "READY=1");
+}
+
+static int run(const char *path, const struct ctrl_config *cfg)
 {
 	char why[CONF_WHY_LEN];
-	struct app a = { 0 };
+	struct app a = { .path = path, .started = cfg };
 	uv_loop_t loop;
 
 	uv_loop_init(&loop);
 	a.c.loop = &loop;
+	uv_signal_init(&loop, &a.hup);
+	a.hup.data = &a;
 	model_init(&a.c.model, cluster_empty());
 	int err = start(&a, cfg, why);
 	if (err < 0) {
@@ -129,6 +221,7 @@ static int run(const struct ctrl_config *cfg)
 		stop(&a);
 		uv_run(&loop, UV_RUN_DEFAULT);
 	} else {
+		uv_signal_start(&a.hup, on_hup, SIGHUP);
 		daemon_run(&loop, stop, &a);
 	}
 	release(&a);
@@ -167,7 +260,7 @@ int main(int argc, char **argv)
 	else if (o.check)
 		printf("%s: good\n", o.config);
 	else
-		rc = run(cfg);
+		rc = run(o.config, cfg);
 	ctrl_config_free(cfg);
 	return rc;
 }

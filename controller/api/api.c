@@ -86,15 +86,22 @@ int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_ap
 	return 0;
 }
 
-int api_reload(struct api *a, const struct api_cfg *cfg, char *ret_why)
+int api_prepare(struct api *a, const struct api_cfg *cfg, char *ret_why)
 {
-	int r = identity_serve(cfg->cert, cfg->key, ret_why);
+	(void)a;
+	return identity_serve(cfg->cert, cfg->key, ret_why);
+}
 
-	if (r != 0)
-		return r;
+void api_revert(struct api *a)
+{
+	(void)a;
+	identity_revert();
+}
+
+void api_commit(struct api *a, const struct api_cfg *cfg)
+{
 	auth_set_path(a->auth, cfg->tokens);
 	set_limits(a, cfg);
-	return 0;
 }
 
 uint16_t api_port(const struct api *a)

@@ -12,8 +12,12 @@ struct api_cfg {
 };
 struct api;
 int api_new(struct controller *c, const struct api_cfg *cfg, struct api **ret_api, char *ret_why);
-/* Takes other certificates, tokens and limits; listen stays. An error leaves everything as it was. */
-int api_reload(struct api *a, const struct api_cfg *cfg, char *ret_why);
+/* A reload in two steps: other certificates for connections to come (an error leaves the old ones, and
+ * api_revert brings them back when another part of the reload fails), then tokens and limits. listen stays.
+ */
+int api_prepare(struct api *a, const struct api_cfg *cfg, char *ret_why);
+void api_revert(struct api *a);
+void api_commit(struct api *a, const struct api_cfg *cfg);
 /* The loop must run once more to free the handles. */
 void api_free(struct api *a);
 /* The port it listens on, also when cfg asked for port 0. */

@@ -127,6 +127,14 @@ int identity_serve(const char *cert, const char *key, char *ret_why)
 	return 0;
 }
 
+void identity_revert(void)
+{
+	struct identity *id = serving;
+
+	serving = id->next;
+	identity_free(id);
+}
+
 int identity_callback(gnutls_session_t session, const gnutls_datum_t *req_ca_dn, int nreqs,
 		      const gnutls_pk_algorithm_t *pk_algos, int pk_algos_length, gnutls_pcert_st **pcert,
 		      unsigned int *pcert_length, gnutls_privkey_t *pkey)

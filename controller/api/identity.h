@@ -11,6 +11,8 @@
 /* Handshakes from now on get this certificate (PEM files); an error, in ret_why (TEXT_LEN), leaves the one
  * before. */
 int identity_serve(const char *cert, const char *key, char *ret_why);
+/* The one before again, when nothing was served meanwhile: the rest of a reload failed. */
+void identity_revert(void);
 /* MHD_OPTION_HTTPS_CERT_CALLBACK */
 gnutls_certificate_retrieve_function2 identity_callback;
 /* Frees what was replaced, once no handshake can hold it any more. */
