@@ -5,8 +5,10 @@ PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-c
 	libnl-3-dev libnl-route-3-dev libnftables-dev libsqlite3-dev \
 	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
 	iproute2 nftables procps psmisc curl jq openssl systemd mandoc shellcheck prometheus \
-	python3 python3-pytest python3-pyroute2 python3-yaml python3-hypothesis libglpk-dev \
-	frr frr-pythontools bird2 gobgpd exabgp nginx-light unbound spin etcd-server
+	python3 python3-pytest python3-pyroute2 python3-yaml python3-hypothesis python3-jsonschema libglpk-dev \
+	frr frr-pythontools bird2 gobgpd exabgp nginx-light unbound spin etcd-server wrk
+# the generated API client: any node with npm will do
+PACKAGES += $(shell command -v npm >/dev/null && command -v node >/dev/null || echo nodejs npm)
 
 deps: ## install what building, testing and the demo need (Debian 12)
 	@tests/deps.sh $(PACKAGES)
