@@ -529,6 +529,14 @@ static bool path_communities(const json_t *path, const char *key, char (*list)[N
 	return !n || read_communities(tok, n, list, ret_n, canon);
 }
 
+/* The bandwidth for people, in two words: "(100.000 Mbps)", "(2.000 Gbps)". */
+static bool is_remark(const char *word)
+{
+	size_t len = strlen(word);
+
+	return *word == '(' || (len >= 4 && !strcmp(word + len - 4, "bps)"));
+}
+
 /* "LB:64500:12500000 (100.000 Mbps)": bytes per second (draft-ietf-idr-link-bandwidth) */
 static bool read_bandwidth(const char *text, uint32_t *ret_mbps)
 {
@@ -551,7 +559,7 @@ static bool path_ext(const json_t *path, struct route_attrs *a)
 	auto_free char *text = xstrdup(json_is_string(v) ? json_string_value(v) : get_text(v, "string"));
 	size_t n = split(text, tok, TOKENS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		if (*tok[i] == '(' || !strcmp(tok[i], "Mbps)"))
+		if (is_remark(tok[i]))
 			continue;
 		if (!strncmp(tok[i], "LB:", 3)) {
 			if (!read_bandwidth(tok[i], &a->bandwidth_mbps))

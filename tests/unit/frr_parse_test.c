@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * agent/frr/parse and route against replies captured from FRR 8.4.4 (tests/golden/frr) and, as text here, the
- * liberties newer versions take. */
+ * agent/frr/parse and route against replies captured from FRR 8.4.4 (tests/golden/frr), replies as FRR 10
+ * writes them (tests/golden/frr/10) and, as text here, liberties that others may take. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -343,6 +343,72 @@ static void path_liberties(void **state)
 	assert_false(p.present);
 }
 
+/* what FRR 10 answers: tests/golden/frr/10 */
+static void version_10(void **state)
+{
+	auto_free char *config = golden("10/config.txt"), *sum = golden("10/summary.json"),
+		       *sent = golden("10/advertised4.json"), *one = golden("10/path.json"),
+		       *map = golden("10/map.json");
+	struct frr_config c;
+	struct frr_summary s;
+	struct frr_path p;
+	struct prefix *list;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(parse_config(config, &c), 0);
+	assert_int_equal(c.asn, 64500);
+	assert_int_equal(c.n_networks, 3);
+	const struct frr_map *aa = frr_map_find(&c, "SLUICE-00000000000000aa-A");
+	assert_true(aa && !aa->odd && !aa->held);
+	assert_int_equal(aa->attrs.prepends, 2);
+	assert_int_equal(aa->attrs.bandwidth_mbps, 30);
+	assert_int_equal(aa->attrs.med, 9);
+	assert_int_equal(aa->attrs.local_pref, 80);
+	assert_string_equal(aa->attrs.communities[1], "65535:0");
+	assert_true(frr_map_find(&c, "SLUICE-00000000000000bb-A")->odd); /* not what we write */
+	frr_config_done(&c);
+	assert_int_equal(parse_summary(sum, &s), 0);
+	assert_int_equal(s.n[AFI_V4], 2);
+	assert_true(s.neighbours[AFI_V4][0].established && !s.neighbours[AFI_V4][1].established);
+	assert_int_equal(s.neighbours[AFI_V4][0].sent, 5);
+	frr_summary_done(&s);
+	assert_int_equal(parse_advertised(sent, &list, &n), 0);
+	assert_int_equal(n, 2);
+	free(list);
+	assert_int_equal(parse_path(one, &p), 0);
+	assert_true(p.present && p.best && p.valid && !p.odd);
+	assert_int_equal(p.n_advertised, 2);
+	assert_int_equal(p.attrs.bandwidth_mbps, 2000);
+	assert_string_equal(p.attrs.ext[0], "rt 64500:7");
+	assert_true(parse_remade(map, "SLUICE-00000000000000aa-A"));
+}
+
+static void remade(void **state)
+{
+	static const char name[] = "SLUICE-1-A";
+
+	(void)state;
+	assert_true(
+		parse_remade("{\"BGP\":{\"SLUICE-1-A\":{\"invoked\":0,\"processedChange\":true}}}", name));
+	assert_true(parse_remade("{\"B\":{\"SLUICE-1-A\":{\"invoked\":\"0\",\"processedChange\":\"true\"}}}",
+				 name));
+	/* used already, looked at, another one, gone, of another shape */
+	static const char *const not [] = {
+		"{\"BGP\":{\"SLUICE-1-A\":{\"invoked\":1,\"processedChange\":true}}}",
+		"{\"BGP\":{\"SLUICE-1-A\":{\"invoked\":0,\"processedChange\":false}}}",
+		"{\"BGP\":{\"SLUICE-1-B\":{\"invoked\":0,\"processedChange\":true}}}",
+		"{\"BGP\":{}}",
+		"{}",
+		"[]",
+		"",
+		"{\"BGP\":7}",
+		"{\"BGP\":{\"SLUICE-1-A\":{\"processedChange\":true}}}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(not ); i++)
+		assert_false(parse_remade(not [i], name));
+}
+
 static void attrs_normal(void **state)
 {
 	struct route_attrs a = { .communities = { "65535:0", "064500:80", "64500:80", "blackhole" },
@@ -401,6 +467,8 @@ int main(void)
 		cmocka_unit_test(advertised),
 		cmocka_unit_test(path),
 		cmocka_unit_test(path_liberties),
+		cmocka_unit_test(version_10),
+		cmocka_unit_test(remade),
 		cmocka_unit_test(attrs_normal),
 		cmocka_unit_test(grades),
 	};
