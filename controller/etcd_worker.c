@@ -196,20 +196,21 @@ static void look(struct worker *w)
 	if (!w->loaded)
 		r = mirror_load(w);
 	if (r == 0)
-		r = txn(w, json_array(), json_pack("[o, o]", range_op(w, "leader"), range_op(w, "seq")), NULL,
-			CALL_MS, &answer, &yes);
+		r = txn(w, json_array(),
+			json_pack("[o, o, o]", range_op(w, "leader"), range_op(w, "seq"),
+				  range_op(w, "epoch")),
+			NULL, CALL_MS, &answer, &yes);
 	if (r != 0) {
 		log_debug("etcd: %s", etcd_why(w->net));
 		worker_tell_lead(w, LEAD_AWAY);
 		return;
 	}
 	json_t *leader = answer_kv(answer, 0), *seq = answer_kv(answer, 1);
-	if (leader)
-		worker_tell(w, (struct news){ .kind = NEWS_LEAD,
-					      .lead = LEAD_SEEN_OTHER,
-					      .value = etcd_text(json_object_get(leader, "value")) });
-	else
-		worker_tell_lead(w, LEAD_SEEN_NONE);
+	auto_free char *epoch = etcd_text(json_object_get(answer_kv(answer, 2), "value"));
+	worker_tell(w, (struct news){ .kind = NEWS_LEAD,
+				      .lead = leader ? LEAD_SEEN_OTHER : LEAD_SEEN_NONE,
+				      .number = epoch ? strtoull(epoch, NULL, 10) : 0,
+				      .value = leader ? etcd_text(json_object_get(leader, "value")) : NULL });
 	if (seq)
 		mind_watch(w, etcd_int(seq, "mod_revision"));
 }

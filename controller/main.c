@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "controller/api/api.h"
+#include "controller/backup.h"
 #include "controller/config.h"
 #include "controller/enrol.h"
 #include "controller/fleet.h"
@@ -239,10 +240,29 @@ static int print_config(const struct ctrl_config *cfg)
 	return 0;
 }
 
+/* What was done, or why not, in one line. */
+static int move_state(int (*fn)(const struct ctrl_config *, const char *, char *),
+		      const struct ctrl_config *cfg, const char *file)
+{
+	char text[CONF_WHY_LEN] = "";
+	int err = fn(cfg, file, text);
+
+	fprintf(err < 0 ? stderr : stdout, "%s%s\n", err < 0 ? "sluice-controller: " : "", text);
+	return err < 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct daemon_options o =
-		daemon_options(argc, argv, "sluice-controller", "/etc/sluice/controller.yaml", usage);
+	const char *backup = NULL, *restore = NULL;
+	const struct daemon_extra extras[] = {
+		{ "backup", "FILE", "copy the whole state into FILE, also of a running controller, and exit",
+		  &backup },
+		{ "restore", "FILE", "replace the state by FILE's, with no controller running, and exit",
+		  &restore },
+		{ 0 },
+	};
+	struct daemon_options o = daemon_options_with(argc, argv, "sluice-controller",
+						      "/etc/sluice/controller.yaml", usage, extras);
 	struct ctrl_config *cfg;
 	enum log_level level;
 	char why[CONF_WHY_LEN];
@@ -259,6 +279,10 @@ int main(int argc, char **argv)
 		rc = print_config(cfg);
 	else if (o.check)
 		printf("%s: good\n", o.config);
+	else if (backup)
+		rc = move_state(backup_make, cfg, backup);
+	else if (restore)
+		rc = move_state(backup_restore, cfg, restore);
 	else
 		rc = run(o.config, cfg);
 	ctrl_config_free(cfg);

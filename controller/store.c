@@ -90,6 +90,16 @@ int store_next_epoch(struct store *s, uint64_t *ret_epoch)
 	return mind(s, s->ops->next_epoch(s, ret_epoch));
 }
 
+int store_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	return s->ops->epoch(s, ret_epoch);
+}
+
+int store_raise_epoch(struct store *s, uint64_t at_least)
+{
+	return mind(s, s->ops->raise_epoch(s, at_least));
+}
+
 const char *store_why(const struct store *s)
 {
 	return s->why;

@@ -46,6 +46,15 @@ int store_events(struct store *s, uint64_t after, size_t limit,
 uint64_t store_last_event(struct store *s);
 /* A new epoch, greater than any before, durable. */
 int store_next_epoch(struct store *s, uint64_t *ret_epoch);
+/* The last one given. */
+int store_epoch(struct store *s, uint64_t *ret_epoch);
+/* The next one will be greater than that. */
+int store_raise_epoch(struct store *s, uint64_t at_least);
+
+/* One file, consistent, of a store that may be in use; to must not exist. Damage in from is found. */
+int store_copy_sqlite(const char *from, const char *to, char *ret_why);
+/* Nobody else opens path while *ret_fd is open. */
+int store_lock_sqlite(const char *path, int *ret_fd, char *ret_why);
 /* Of writes: since when they fail (unset while they do not), and how many did. */
 struct store_health {
 	mono_t failing_since;

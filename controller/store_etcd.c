@@ -210,28 +210,48 @@ static uint64_t etcd_last_event(struct store *s)
 	return store_last_event(self(s)->mirror);
 }
 
+/* While another leads: as last read. */
+static int etcd_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	*ret_epoch = self(s)->epoch;
+	return 0;
+}
+
+static int put_epoch(struct etcd_store *e, uint64_t epoch)
+{
+	char text[24];
+
+	if (may_write(e) != 0)
+		return ERR_STORE;
+	struct job *j = job_new(e);
+	auto_free char *key = xasprintf("%s/epoch", e->cfg.prefix);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)epoch);
+	json_array_append_new(j->ops, json_pack("{s:{s:o, s:o}}", "request_put", "key", etcd_b64(key),
+						"value", etcd_b64(text)));
+	if (submit(e, j) != 0)
+		return ERR_STORE;
+	e->epoch = epoch;
+	return 0;
+}
+
+static int etcd_raise_epoch(struct store *s, uint64_t at_least)
+{
+	return self(s)->epoch >= at_least ? 0 : put_epoch(self(s), at_least);
+}
+
 /* The first of a term is the election's. */
 static int etcd_next_epoch(struct store *s, uint64_t *ret_epoch)
 {
 	struct etcd_store *e = self(s);
-	char text[24];
 
 	if (e->leading && !e->epoch_given) {
 		e->epoch_given = true;
 		*ret_epoch = e->epoch;
 		return 0;
 	}
-	if (may_write(e) != 0)
+	if (put_epoch(e, e->epoch + 1) != 0)
 		return ERR_STORE;
-	struct job *j = job_new(e);
-	auto_free char *key = xasprintf("%s/epoch", e->cfg.prefix);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)e->epoch + 1);
-	json_array_append_new(j->ops, json_pack("{s:{s:o, s:o}}", "request_put", "key", etcd_b64(key),
-						"value", etcd_b64(text)));
-	if (submit(e, j) != 0)
-		return ERR_STORE;
-	*ret_epoch = ++e->epoch;
-	e->writes = 0;
+	*ret_epoch = e->epoch;
 	return 0;
 }
 
@@ -252,6 +272,8 @@ static const struct store_ops etcd_ops = {
 	.events = etcd_events,
 	.last_event = etcd_last_event,
 	.next_epoch = etcd_next_epoch,
+	.epoch = etcd_epoch,
+	.raise_epoch = etcd_raise_epoch,
 };
 
 /* -- news --------------------------------------------------------------------------------------------- */
@@ -287,6 +309,8 @@ static void take_lead(struct etcd_store *e, const struct news *n, struct polled 
 		e->writes = 0;
 	} else if (n->lead == LEAD_GONE) {
 		e->leading = false;
+	} else if (n->number && !e->leading) {
+		e->epoch = n->number;
 	}
 	if (p->changed && p->fns && p->fns->changed) /* in order: first what came before */
 		p->fns->changed(p->arg);

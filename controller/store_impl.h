@@ -18,6 +18,8 @@ struct store_ops {
 	int (*events)(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg);
 	uint64_t (*last_event)(struct store *s);
 	int (*next_epoch)(struct store *s, uint64_t *ret_epoch);
+	int (*epoch)(struct store *s, uint64_t *ret_epoch);
+	int (*raise_epoch)(struct store *s, uint64_t at_least);
 };
 
 /* First member of every implementation. */

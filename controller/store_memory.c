@@ -188,6 +188,19 @@ static int memory_next_epoch(struct store *s, uint64_t *ret_epoch)
 	return 0;
 }
 
+static int memory_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	*ret_epoch = self(s)->epoch;
+	return 0;
+}
+
+static int memory_raise_epoch(struct store *s, uint64_t at_least)
+{
+	if (self(s)->epoch < at_least)
+		self(s)->epoch = at_least;
+	return 0;
+}
+
 static void memory_close(struct store *s)
 {
 	struct memory *m = self(s);
@@ -208,6 +221,8 @@ static const struct store_ops memory_ops = {
 	.events = memory_events,
 	.last_event = memory_last_event,
 	.next_epoch = memory_next_epoch,
+	.epoch = memory_epoch,
+	.raise_epoch = memory_raise_epoch,
 };
 
 struct store *store_memory_new(size_t kept)

@@ -2,7 +2,7 @@
  * The durable store: one SQLite file in WAL mode with synchronous=FULL, so that a commit that returned is on
  * the disk. The only file with SQL in it. Owns the connection, its prepared statements and a lock file: two
  * controllers on one file would be two leaders.
- * user_version is the schema's version: migrations[] lead from each to the next, forward only. */
+ * user_version is the schema's version: store_migrations[] lead from each to the next, forward only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "controller/store_impl.h"
+#include "controller/store_migrate.h"
 
-static const char *const migrations[] = {
+const char *const store_migrations[] = {
 	/* 0 -> 1 */
 	"CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE events (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -20,7 +21,7 @@ static const char *const migrations[] = {
 	"CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
 	"INSERT INTO counters VALUES ('epoch', 0);",
 };
-#define SCHEMA_VERSION ((int)ARRAY_LEN(migrations))
+#define SCHEMA_VERSION ((int)ARRAY_LEN(store_migrations))
 
 enum query {
 	Q_BEGIN,
@@ -35,6 +36,7 @@ enum query {
 	Q_EVENTS,
 	Q_EPOCH_UP,
 	Q_EPOCH,
+	Q_EPOCH_RAISE,
 	Q_N
 };
 
@@ -52,6 +54,7 @@ static const char *const queries[Q_N] = {
 		      "LIMIT ?2"),
 	[Q_EPOCH_UP] = "UPDATE counters SET value = value + 1 WHERE name = 'epoch'",
 	[Q_EPOCH] = "SELECT value FROM counters WHERE name = 'epoch'",
+	[Q_EPOCH_RAISE] = "UPDATE counters SET value = max(value, ?1) WHERE name = 'epoch'",
 };
 
 struct sqlite {
@@ -260,6 +263,19 @@ static int sqlite_next_epoch(struct store *s, uint64_t *ret_epoch)
 	return 0;
 }
 
+static int sqlite_epoch(struct store *s, uint64_t *ret_epoch)
+{
+	return read_epoch(self(s), ret_epoch);
+}
+
+static int sqlite_raise_epoch(struct store *s, uint64_t at_least)
+{
+	struct sqlite *q = self(s);
+
+	sqlite3_bind_int64(q->stmt[Q_EPOCH_RAISE], 1, (sqlite3_int64)at_least);
+	return run(q, Q_EPOCH_RAISE, "cannot raise the epoch");
+}
+
 static void sqlite_close(struct store *s)
 {
 	struct sqlite *q = self(s);
@@ -280,20 +296,28 @@ static const struct store_ops sqlite_ops = {
 	.events = sqlite_events,
 	.last_event = sqlite_last_event,
 	.next_epoch = sqlite_next_epoch,
+	.epoch = sqlite_epoch,
+	.raise_epoch = sqlite_raise_epoch,
 };
 
 /* -- opening ------------------------------------------------------------------------------------------ */
 
-static int take_lock(struct sqlite *q, const char *path)
+int store_lock_sqlite(const char *path, int *ret_fd, char *ret_why)
 {
 	auto_free char *lock = xasprintf("%s.lock", path);
+	int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	q->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (q->lock_fd < 0)
-		return store_fail(&q->s, "%s: %s; the state directory must exist and be writable", lock,
-				  strerror(errno));
-	if (flock(q->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return store_fail(&q->s, "%s: another controller is running on this store", path);
+	if (fd < 0) {
+		snprintf(ret_why, TEXT_LEN, "%s: %s; the state directory must exist and be writable", lock,
+			 strerror(errno));
+		return ERR_STORE;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		close(fd);
+		snprintf(ret_why, TEXT_LEN, "%s: another controller is running on this store", path);
+		return ERR_STORE;
+	}
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -315,29 +339,6 @@ static int one_int(struct sqlite *q, const char *sql, int64_t *ret_value)
 	return r == SQLITE_ROW ? 0 : -1;
 }
 
-/* Each step and its new version are one transaction: a crash in between leaves the old schema. */
-static int migrate(struct sqlite *q, const char *path)
-{
-	int64_t version = 0;
-
-	if (one_int(q, "PRAGMA user_version", &version) != 0)
-		return fail(q, path);
-	if (version > SCHEMA_VERSION)
-		return store_fail(
-			&q->s, "%s: written by a newer controller (schema %d, this one knows %d): upgrade it",
-			path, (int)version, SCHEMA_VERSION);
-	for (; version < SCHEMA_VERSION; version++) {
-		auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
-						migrations[version], (int)version + 1);
-		if (exec(q, sql) != 0) {
-			fail(q, path);
-			exec(q, "ROLLBACK");
-			return ERR_STORE;
-		}
-	}
-	return 0;
-}
-
 static int open_db(struct sqlite *q, const char *path)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -353,7 +354,7 @@ static int open_db(struct sqlite *q, const char *path)
 					  path);
 		return fail(q, path);
 	}
-	return migrate(q, path);
+	return store_migrate(q->db, store_migrations, SCHEMA_VERSION, path, q->s.why);
 }
 
 static int prepare(struct sqlite *q, const char *path)
@@ -376,11 +377,80 @@ int store_open_sqlite(const char *path, struct store **ret_store, char *ret_why)
 
 	q->s.ops = &sqlite_ops;
 	q->lock_fd = -1;
-	if (take_lock(q, path) != 0 || open_db(q, path) != 0 || prepare(q, path) != 0) {
+	if (store_lock_sqlite(path, &q->lock_fd, q->s.why) != 0 || open_db(q, path) != 0 ||
+	    prepare(q, path) != 0) {
 		snprintf(ret_why, TEXT_LEN, "%s", q->s.why);
 		sqlite_close(&q->s);
 		return ERR_STORE;
 	}
 	*ret_store = &q->s;
 	return 0;
+}
+
+/* -- a copy ------------------------------------------------------------------------------------------- */
+
+static int copy_pages(sqlite3 *from, sqlite3 *to)
+{
+	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+
+	if (!b)
+		return sqlite3_errcode(to);
+	sqlite3_backup_step(b, -1);
+	return sqlite3_backup_finish(b);
+}
+
+static bool is_sound(struct sqlite *q)
+{
+	sqlite3_stmt *st = NULL;
+	bool sound = sqlite3_prepare_v2(q->db, "PRAGMA integrity_check", -1, &st, NULL) == SQLITE_OK &&
+		     sqlite3_step(st) == SQLITE_ROW && strcmp(column_text(st, 0), "ok") == 0;
+
+	sqlite3_finalize(st);
+	return sound;
+}
+
+static int open_source(struct sqlite *q, const char *from, char *ret_why)
+{
+	int64_t version = 0;
+
+	if (sqlite3_open_v2(from, &q->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+		snprintf(ret_why, TEXT_LEN, "%s: %s", from, sqlite3_errmsg(q->db));
+		return ERR_STORE;
+	}
+	sqlite3_busy_timeout(q->db, 5000);
+	if (one_int(q, "PRAGMA user_version", &version) == 0 && version > 0)
+		return 0;
+	snprintf(ret_why, TEXT_LEN, "%s: not a Sluice database", from);
+	return ERR_STORE;
+}
+
+static int fill_copy(struct sqlite *src, struct sqlite *dst, const char *from, const char *to, char *ret_why)
+{
+	if (sqlite3_open_v2(to, &dst->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK ||
+	    copy_pages(src->db, dst->db) != SQLITE_OK || exec(dst, "PRAGMA journal_mode = DELETE") != 0) {
+		snprintf(ret_why, TEXT_LEN, "%s: %s", to, sqlite3_errmsg(dst->db));
+		return ERR_STORE;
+	}
+	if (is_sound(dst))
+		return 0;
+	snprintf(ret_why, TEXT_LEN, "%s is damaged: what could be read is not consistent", from);
+	return ERR_STORE;
+}
+
+int store_copy_sqlite(const char *from, const char *to, char *ret_why)
+{
+	struct sqlite src = { 0 }, dst = { 0 };
+
+	if (access(to, F_OK) == 0) {
+		snprintf(ret_why, TEXT_LEN, "%s exists already: name another file", to);
+		return ERR_STORE;
+	}
+	int r = open_source(&src, from, ret_why);
+	if (r == 0)
+		r = fill_copy(&src, &dst, from, to, ret_why);
+	sqlite3_close(src.db);
+	sqlite3_close(dst.db);
+	if (r != 0)
+		unlink(to);
+	return r;
 }

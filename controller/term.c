@@ -7,7 +7,6 @@
 
 #include "controller/fleet.h"
 #include "controller/rounds.h"
-#include "controller/store_etcd.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
@@ -280,23 +279,26 @@ static int read_password(const char *path, char **ret_password, char *ret_why)
 	return 0;
 }
 
-static struct store_etcd_cfg store_cfg(const struct ctrl_config *cfg, struct term *t)
+int term_store_cfg(const struct ctrl_config *cfg, const char *self, struct store_etcd_cfg *ret,
+		   char **ret_password, char *ret_why)
 {
-	return (struct store_etcd_cfg){
+	*ret_password = NULL;
+	if (cfg->store.password_file && read_password(cfg->store.password_file, ret_password, ret_why) < 0)
+		return ERR_CONFIG;
+	*ret = (struct store_etcd_cfg){
 		.etcd = { .endpoints = cfg->store.endpoints,
 			  .n_endpoints = cfg->store.endpoints_count,
 			  .ca = cfg->store.ca,
 			  .cert = cfg->store.cert,
 			  .key = cfg->store.key,
 			  .user = cfg->store.user,
-			  .password = t->password },
+			  .password = *ret_password },
 		.prefix = cfg->store.prefix,
-		.self = t->self,
+		.self = self,
 		.lease_s = cfg->store.lease_s,
 		.shared_etcd = cfg->store.leave_compaction,
-		.notify = notify,
-		.arg = t,
 	};
+	return 0;
 }
 
 int term_open(struct controller *c, const struct ctrl_config *cfg, const char *name, struct term **ret_term,
@@ -306,17 +308,19 @@ int term_open(struct controller *c, const struct ctrl_config *cfg, const char *n
 	json_auto_t *self = json_pack("{s:s, s:s, s:s}", "name", name, "agents", cfg->advertise.agents, "api",
 				      cfg->advertise.api);
 
-	if (cfg->store.password_file && read_password(cfg->store.password_file, &t->password, ret_why) < 0) {
+	t->self = json_dumps(self, JSON_COMPACT | JSON_SORT_KEYS);
+	if (term_store_cfg(cfg, t->self, &t->cfg, &t->password, ret_why) < 0) {
+		free(t->self);
 		free(t);
 		return ERR_CONFIG;
 	}
 	t->c = c;
-	t->self = json_dumps(self, JSON_COMPACT | JSON_SORT_KEYS);
+	t->cfg.notify = notify;
+	t->cfg.arg = t;
 	uv_async_init(c->loop, &t->async, on_async);
 	uv_timer_init(c->loop, &t->timer);
 	t->async.data = t->timer.data = t;
 	t->handles = 2;
-	t->cfg = store_cfg(cfg, t);
 	c->store = store_open_etcd(&t->cfg);
 	c->lead = (struct leadership){ .shared = true, .since = mono_now() };
 	*ret_term = t;

@@ -9,6 +9,12 @@
 
 #define TERM_TICK_MS 250
 
+#include "controller/store_etcd.h"
+
+/* The shared store of a configuration; ret_password is heap, may be NULL, and must outlive the store. */
+int term_store_cfg(const struct ctrl_config *cfg, const char *self, struct store_etcd_cfg *ret,
+		   char **ret_password, char *ret_why);
+
 struct term;
 /* Opens the store into c->store and marks it shared. ret_why: TEXT_LEN. */
 int term_open(struct controller *c, const struct ctrl_config *cfg, const char *name, struct term **ret_term,

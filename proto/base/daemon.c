@@ -13,21 +13,45 @@
 #define SLUICE_VERSION "dev"
 #endif
 
-static void print_help(const char *name, const char *default_config, const char *usage)
+#define EXTRAS_MAX 8
+#define EXTRA	   1000 /* getopt's value of the first */
+
+static void print_help(const char *name, const char *default_config, const char *usage,
+		       const struct daemon_extra *extras)
 {
+	char option[40];
+
 	printf("usage: %s [-c FILE] [-n] [--print-config]\n\n%s\n"
 	       "  -c, --config FILE   configuration (default %s)\n"
 	       "  -n, --check         check the configuration and exit: 0 good, 1 wrong, 2 usage\n"
-	       "      --print-config  print it in canonical form, defaults filled in, and exit\n"
-	       "  -V, --version       print the version\n"
-	       "  -h, --help          this\n",
+	       "      --print-config  print it in canonical form, defaults filled in, and exit\n",
 	       name, usage, default_config);
+	for (const struct daemon_extra *x = extras; x && x->name; x++) {
+		snprintf(option, sizeof(option), "%s %s", x->name, x->arg);
+		printf("      --%-14s%s\n", option, x->help);
+	}
+	printf("  -V, --version       print the version\n"
+	       "  -h, --help          this\n");
+}
+
+static void add_extras(struct option *longs, const struct daemon_extra *extras)
+{
+	while (longs->name)
+		longs++;
+	for (int i = 0; extras && extras[i].name && i < EXTRAS_MAX; i++)
+		*longs++ = (struct option){ extras[i].name, required_argument, NULL, EXTRA + i };
 }
 
 struct daemon_options daemon_options(int argc, char **argv, const char *name, const char *default_config,
 				     const char *usage)
 {
-	static const struct option longs[] = {
+	return daemon_options_with(argc, argv, name, default_config, usage, NULL);
+}
+
+struct daemon_options daemon_options_with(int argc, char **argv, const char *name, const char *default_config,
+					  const char *usage, const struct daemon_extra *extras)
+{
+	struct option longs[6 + EXTRAS_MAX] = {
 		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'n' },
 		{ "print-config", no_argument, NULL, 'p' }, { "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },	    { 0 },
@@ -35,6 +59,7 @@ struct daemon_options daemon_options(int argc, char **argv, const char *name, co
 	struct daemon_options o = { .config = default_config };
 	int c;
 
+	add_extras(longs, extras);
 	while ((c = getopt_long(argc, argv, "c:nVh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
@@ -50,9 +75,13 @@ struct daemon_options daemon_options(int argc, char **argv, const char *name, co
 			printf("%s %s\n", name, SLUICE_VERSION);
 			exit(0);
 		case 'h':
-			print_help(name, default_config, usage);
+			print_help(name, default_config, usage, extras);
 			exit(0);
 		default:
+			if (c >= EXTRA) {
+				*extras[c - EXTRA].value = optarg;
+				break;
+			}
 			fprintf(stderr, "try '%s --help'\n", name);
 			exit(2);
 		}

@@ -187,4 +187,10 @@ void test_epoch(void **state)
 	assert_int_equal(store_next_epoch(s, &b), 0);
 	assert_int_equal(a, 1);
 	assert_int_equal(b, 2);
+	assert_int_equal(store_epoch(s, &a), 0);
+	assert_int_equal(a, 2);
+	assert_int_equal(store_raise_epoch(s, 50), 0);
+	assert_int_equal(store_raise_epoch(s, 7), 0);
+	assert_int_equal(store_next_epoch(s, &a), 0);
+	assert_int_equal(a, 51);
 }

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "controller/store_migrate.h"
+
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 #include "proto/wire/msg.h"
@@ -180,6 +182,98 @@ static void test_newer_schema(void **state)
 	assert_non_null(strstr(why, "newer controller"));
 }
 
+/* What schema 1 was when it was shipped, with something in it. Never edit: it stands for files out there. */
+static const char schema_1[] =
+	"CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE events (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
+	" severity TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL);"
+	"CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+	"INSERT INTO counters VALUES ('epoch', 6);"
+	"INSERT INTO kv VALUES ('mode', 'steer');"
+	"INSERT INTO events VALUES (9, 1700000000123, 'mode', 'info', 't', '{\"a\":1}');"
+	"PRAGMA user_version = 1;";
+
+static void test_older_schema(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t epoch = 0;
+	sqlite3 *db;
+
+	store_close(f->s);
+	f->s = NULL;
+	unlink(f->path);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, schema_1, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	open_store(f);
+	expect(f->s, "mode", "steer");
+	expect_events(f->s, 0, 10, "9:mode:{\"a\":1};");
+	assert_int_equal(store_next_epoch(f->s, &epoch), 0);
+	assert_int_equal(epoch, 7);
+	assert_int_equal(event(f->s, "more", NULL), 10);
+}
+
+static int value_of(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int v = -1;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+		v = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return v;
+}
+
+/* Every step forward, a step that fails half way, and the step after it once it is repaired. */
+static void test_migrations(void **state)
+{
+	static const char *const good[] = { "CREATE TABLE t (a); INSERT INTO t VALUES (1);",
+					    "ALTER TABLE t ADD COLUMN b DEFAULT 2;",
+					    "UPDATE t SET a = a + b;" };
+	static const char *const bad[] = { "", "", "UPDATE t SET a = 100; INSERT INTO nowhere VALUES (1);" };
+	char why[TEXT_LEN] = "";
+	sqlite3 *db;
+
+	(void)state;
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	assert_int_equal(store_migrate(db, good, 1, "x", why), 0);
+	assert_int_equal(value_of(db, "PRAGMA user_version"), 1);
+	assert_int_equal(store_migrate(db, good, 2, "x", why), 0);
+	assert_int_equal(store_migrate(db, bad, 3, "x", why), ERR_STORE);
+	assert_non_null(strstr(why, "from schema 2 to 3"));
+	assert_int_equal(value_of(db, "PRAGMA user_version"), 2);
+	assert_int_equal(value_of(db, "SELECT a FROM t"), 1);
+	assert_int_equal(store_migrate(db, good, 3, "x", why), 0);
+	assert_int_equal(value_of(db, "SELECT a FROM t"), 3);
+	assert_int_equal(store_migrate(db, good, 2, "x", why), ERR_STORE);
+	assert_non_null(strstr(why, "newer"));
+	sqlite3_close(db);
+}
+
+static void test_copy(void **state)
+{
+	struct fixture *f = *state;
+	char why[TEXT_LEN] = "";
+	auto_free char *to = xasprintf("%s.copy", f->path), *lock = xasprintf("%s.lock", to);
+	struct store *copy = NULL;
+
+	assert_int_equal(put(f->s, "mode", "steer"), 0);
+	assert_int_equal(event(f->s, "mode", NULL), 1);
+	assert_int_equal(store_copy_sqlite(f->path, to, why), 0); /* while it is in use */
+	assert_int_equal(put(f->s, "mode", "freeze"), 0);
+	assert_int_equal(store_copy_sqlite(f->path, to, why), ERR_STORE);
+	assert_non_null(strstr(why, "exists already"));
+	assert_int_equal(store_open_sqlite(to, &copy, why), 0);
+	expect(copy, "mode", "steer");
+	expect_events(copy, 0, 10, "1:mode:{};");
+	store_close(copy);
+	unlink(to);
+	unlink(lock);
+	assert_int_equal(store_copy_sqlite("/etc/passwd", to, why), ERR_STORE);
+	assert_non_null(strstr(why, "not a Sluice database"));
+	assert_int_equal(access(to, F_OK), -1);
+}
+
 static void test_not_a_database(void **state)
 {
 	struct fixture *f = *state;
@@ -251,6 +345,9 @@ int main(void)
 		ON(sqlite, test_kill),
 		ON(sqlite, test_locked),
 		ON(sqlite, test_newer_schema),
+		ON(sqlite, test_older_schema),
+		ON(memory, test_migrations),
+		ON(sqlite, test_copy),
 		ON(sqlite, test_not_a_database),
 		ON(sqlite, test_no_directory),
 		ON(sqlite, test_disk_refuses),
