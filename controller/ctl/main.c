@@ -11,12 +11,16 @@
 #include "proto/base/mem.h"
 #include "proto/wire/msg.h"
 
+/* clang-format off */
 static const struct cmd *const commands[] = {
-	&cmd_status,	&cmd_get,	    &cmd_plan,	      &cmd_whatif,     &cmd_apply,
-	&cmd_drain,	&cmd_undrain,	    &cmd_mode,	      &cmd_events,     &cmd_explain,
-	&cmd_probe,	&cmd_node_token,    &cmd_node_revoke, &cmd_node_certs, &cmd_pki_init,
-	&cmd_pki_issue, &cmd_pki_enrolment, &cmd_pki_rotate,  &cmd_token_new,
+	&cmd_status, &cmd_get, &cmd_plan, &cmd_whatif, &cmd_apply,
+	&cmd_drain, &cmd_undrain, &cmd_override_set, &cmd_override_list, &cmd_override_confirm, &cmd_override_delete,
+	&cmd_mode, &cmd_events, &cmd_explain, &cmd_audit, &cmd_probe,
+	&cmd_node_token, &cmd_node_revoke, &cmd_node_certs,
+	&cmd_token_create, &cmd_token_list, &cmd_token_revoke, &cmd_token_new,
+	&cmd_pki_init, &cmd_pki_issue, &cmd_pki_enrolment, &cmd_pki_rotate,
 };
+/* clang-format on */
 
 struct common {
 	bool help, version;
@@ -203,8 +207,28 @@ int ctl_problem(const struct ctl *ctl, const struct reply *r)
 	if (r->status == 401 && !ctl->api.token_file)
 		ctl_fail("no token was sent: give --token-file FILE or set SLUICE_TOKEN_FILE");
 	if (r->status >= 300 && r->status < 400 && r->location[0])
-		ctl_fail("another controller leads: use --url with the host of %s", r->location);
+		ctl_fail("another controller leads: use --url with the host of %s, or --ca, which vouches "
+			 "for it",
+			 r->location);
 	return CTL_FAILED;
+}
+
+/* A standby says who leads. Our own CA vouches for that one, too; a public one could not. */
+static bool follow_leader(struct ctl *ctl, const struct reply *r)
+{
+	const char *path = strstr(r->location, "/v1/");
+	char why[CLIENT_WHY];
+	struct client *next;
+
+	if (r->status != 307 || !path || !ctl->api.ca || ctl->leader)
+		return false;
+	ctl->leader = xasprintf("%.*s", (int)(path - r->location), r->location);
+	struct client_cfg cfg = { ctl->leader, ctl->api.ca, ctl->api.token_file };
+	if (client_new(&cfg, &next, why))
+		return false;
+	client_free(ctl->client);
+	ctl->client = next;
+	return true;
 }
 
 int ctl_call(struct ctl *ctl, const char *method, const char *path, const json_t *body,
@@ -216,6 +240,10 @@ int ctl_call(struct ctl *ctl, const char *method, const char *path, const json_t
 		return CTL_FAILED;
 	if (client_call(c, method, path, body, NULL, ret_reply))
 		return ctl_fail("%s", client_why(c));
+	if (follow_leader(ctl, ret_reply)) {
+		reply_done(ret_reply);
+		return ctl_call(ctl, method, path, body, ret_reply);
+	}
 	if (ret_reply->status < 200 || ret_reply->status > 299)
 		return ctl_problem(ctl, ret_reply);
 	return CTL_OK;
@@ -319,6 +347,7 @@ int main(int argc, char **argv)
 	rc = start(&ctl, argc, argv);
 	client_free(ctl.client);
 	json_decref(ctl.ctx);
+	free(ctl.leader);
 	for (size_t i = 0; i < ARRAY_LEN(ctl.paths); i++)
 		free(ctl.paths[i]);
 	if (fflush(stdout) || ferror(stdout))

@@ -10,6 +10,9 @@
 #include "controller/ctl/text.h"
 #include "proto/base/mem.h"
 
+#define HOT	0.85
+#define HOT_MAX 8
+
 /* clang-format off */
 static const struct column weakened_cols[] = {
 	{ "SITE",     "site",       COL_TEXT },
@@ -18,16 +21,28 @@ static const struct column weakened_cols[] = {
 	{ "WANTED",   "wanted",     COL_TEXT },
 	{ "NORMALLY", "base",       COL_TEXT },
 	{ ">SINCE",   "changed_ms", COL_SINCE },
+	{ "PINNED",   "pinned",     COL_FLAG },
 	{ "WHY",      "why",        COL_TEXT },
 	{ 0 },
 };
 static const struct column drain_cols[] = {
 	{ "KIND",    "kind",    COL_TEXT },
 	{ "NAME",    "name",    COL_TEXT },
+	{ "WHERE",   "site",    COL_TEXT },
+	{ "STAGE",   "stage",   COL_TEXT },
+	{ ">LOAD",   "load_bps", COL_SI },
+	{ ">BEFORE", "load_before_bps", COL_SI },
 	{ ">SINCE",  "age_ms",  COL_SINCE },
 	{ "UNTIL",   "expires", COL_TEXT },
 	{ "BY",      "actor",   COL_TEXT },
+	{ "HELD BY", "held_by", COL_TEXT },
 	{ "REASON",  "reason",  COL_TEXT },
+	{ 0 },
+};
+static const struct column hot_cols[] = {
+	{ "KIND",  "kind", COL_TEXT },
+	{ "NAME",  "name", COL_TEXT },
+	{ ">UTIL", "util", COL_PCT },
 	{ 0 },
 };
 static const struct column site_cols[] = {
@@ -65,6 +80,16 @@ static enum tint level_tint(const char *level)
 	return !strcmp(level, "warning") ? TINT_WARN : TINT_GOOD;
 }
 
+static void nodes_count(const struct out *o, const json_t *nodes)
+{
+	json_int_t total = json_integer_value(json_object_get(nodes, "total"));
+	json_int_t up = json_integer_value(json_object_get(nodes, "connected"));
+
+	if (total)
+		out_text(o, up < total ? TINT_WARN : TINT_NONE,
+			 "  nodes %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT, up, total);
+}
+
 static void headline(const struct out *o, const json_t *s)
 {
 	const char *level = str(s, "level"), *reason = str(s, "mode_reason");
@@ -75,6 +100,7 @@ static void headline(const struct out *o, const json_t *s)
 	out_text(o, TINT_BOLD, "%s", str(s, "mode"));
 	if (*reason)
 		out_text(o, TINT_NONE, " (%s)", reason);
+	nodes_count(o, json_object_get(s, "nodes"));
 	out_text(o, TINT_DIM, "  epoch %" JSON_INTEGER_FORMAT "  up %s",
 		 json_integer_value(json_object_get(s, "epoch")), age(s, "uptime_ms", up));
 	if (json_is_number(json_object_get(s, "round_age_ms")))
@@ -98,7 +124,15 @@ static void leader(const struct out *o, const json_t *s)
 		 "%s", role);
 	out_text(o, TINT_DIM, " for %s", age(l, "since_ms", since));
 	if (*str(l, "api"))
-		fprintf(o->f, "  %s leads at %s", str(l, "name"), str(l, "api"));
+		out_text(o, TINT_NONE, "  %s leads at %s", str(l, "name"), str(l, "api"));
+	fputc('\n', o->f);
+}
+
+static void tilt(const struct out *o, const json_t *s)
+{
+	if (!json_is_true(json_object_get(s, "tilt")))
+		return;
+	out_text(o, TINT_BAD, "tilt: the loop stalled or the clock jumped: it looks and does not act");
 	fputc('\n', o->f);
 }
 
@@ -146,12 +180,28 @@ static void section(const struct out *o, const char *title, const struct column 
 	table_print(t, o, 2);
 }
 
+/* Worth a line: from where the plan begins to look. New reference. */
+static json_t *hottest(const json_t *s)
+{
+	json_t *out = json_array(), *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(s, "hot"), i, one)
+		if (json_number_value(json_object_get(one, "util")) >= HOT && json_array_size(out) < HOT_MAX)
+			json_array_append(out, one);
+	return out;
+}
+
 void status_print(const struct out *o, const json_t *status)
 {
+	json_auto_t *hot = hottest(status);
+
 	headline(o, status);
 	leader(o, status);
+	tilt(o, status);
 	wrong(o, status);
 	doing(o, status);
+	section(o, "hot", hot_cols, hot);
 	section(o, "not as normal", weakened_cols, json_object_get(status, "weakened"));
 	section(o, "drained", drain_cols, json_object_get(status, "drains"));
 	section(o, "sites", site_cols, json_object_get(status, "sites"));

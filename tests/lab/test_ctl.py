@@ -135,8 +135,16 @@ def test_help_names_every_command(w):
     (["status", "-o", "xml"], "-o wants table or json"),
     (["get", "unicorns"], "there is no 'unicorns'"),
     (["drain", "site", "fra"], "needs --reason"),
-    (["drain", "planet", "earth", "-r", "x"], "site NAME or node NAME"),
+    (["drain", "planet", "earth", "-r", "x"], "site NAME, node NAME or service NAME"),
     (["drain", "site", "fra", "-r", "x", "--expires", "30"], "--expires wants a time such as"),
+    (["drain", "service", "web", "-r", "x"], "give --site SITE"),
+    (["drain", "site", "fra", "--site", "fra", "-r", "x"], "--site goes with a service"),
+    (["drain", "site", "fra", "-r", "x", "--residual", "101"], "--residual wants 0 to 100"),
+    (["override", "set", "web-a@fra=drain"], "needs --reason"),
+    (["override", "set", "web-a=drain", "-r", "x"], "SHARD@SITE=GRADE or SHARD@NODE=WEIGHT is wanted"),
+    (["override"], "sluicectl override set SHARD@SITE=GRADE"),
+    (["token", "create", "x"], "--role wants viewer"),
+    (["node", "revoke", "fra1"], "needs --reason"),
     (["mode", "dance"], "observe, steer or freeze"),
     (["plan", "b"], "'b' is one argument too many"),
     (["whatif"], "what if what?"),
@@ -326,6 +334,66 @@ def test_drain(applied):
     applied.ctl("undrain", "node", "fra1")
     assert json.loads(applied.ctl("status", "-o", "json"))["drains"] == []
     assert "(404)" in applied.ctl("drain", "site", "atlantis/../fra", "--reason", "x", rc=1)
+
+
+def test_drain_of_a_service_and_waiting(applied):
+    """Nothing is announced here, so a drain has nothing to wait for: it is over at once, and says so."""
+    applied.ctl("mode", "steer")
+    applied.ctl("drain", "service", "web", "--site", "fra", "--reason", "new release")
+    drain = json.loads(applied.ctl("status", "-o", "json"))["drains"][0]
+    assert (drain["kind"], drain["name"], drain["site"]) == ("service", "web", "fra")
+    applied.ctl("undrain", "service", "web", "--site", "fra", "--reason", "done")
+    assert json.loads(applied.ctl("status", "-o", "json"))["drains"] == []
+    p = subprocess.Popen([BUILD / "sluicectl", "drain", "node", "nyc1", "--reason", "disk", "--wait"], env=applied.env,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # somebody else ends it meanwhile, unless it was over before
+    wait_for(lambda: p.poll() is not None or json.loads(applied.ctl("status", "-o", "json"))["drains"], "the drain")
+    applied.ctl("undrain", "node", "nyc1")
+    out, err = p.communicate(timeout=20)
+    assert (p.returncode, out) == (0, "node nyc1 is drained\n") or (p.returncode == 1 and "somebody ended" in err)
+
+
+def test_override(applied):
+    applied.ctl("mode", "steer")
+    assert "no overrides" in applied.ctl("override", "list")
+    table = applied.ctl("override", "set", "web-a@fra=prepend1", "--reason", "by \033[31mhand", "--confirm", "5m")
+    assert "unconfirmed" in table and "by ?[31mhand" in table
+    made = json.loads(applied.ctl("override", "list", "-o", "json"))[0]
+    assert (made["grade"], made["actor"], made["state"]) == ("prepend1", "the-admin", "unconfirmed")
+    assert json.loads(applied.ctl("override", "confirm", made["id"], "-o", "json"))["state"] == "active"
+    weight = json.loads(applied.ctl("override", "set", "web-a@fra1=7", "--reason", "slow", "-o", "json"))
+    assert (weight["node"], weight["weight"]) == ("fra1", 7)
+    assert re.search(rf"^{weight['id']} +- +7 ", applied.ctl("override", "list"), re.M)
+    assert "(404)" in applied.ctl("override", "confirm", "grade:fra:nope", rc=1)
+    for one in (made, weight):
+        assert "the plan decides again" in applied.ctl("override", "delete", one["id"], "--reason", "over & done")
+    assert json.loads(applied.ctl("override", "list", "-o", "json")) == []
+
+
+def test_audit(applied):
+    applied.ctl("mode", "freeze", "--reason", "storm")
+    applied.ctl("mode", "observe", "--reason", "it passed")
+    rows = json.loads(applied.ctl("audit", "--kind", "mode", "--limit", "2", "-o", "json"))
+    assert [r["reason"] for r in rows] == ["storm", "it passed"] and rows[0]["actor"] == "the-admin"
+    assert re.search(r"the-admin +mode +mode freeze -> observe", applied.ctl("audit", "--limit", "5"))
+    assert "nobody did anything" in applied.ctl("audit", "--actor", "nobody")
+    assert "from" in applied.ctl("audit", "--from", "yesterday", rc=1)
+
+
+def test_token_through_the_api(applied, tmp_path):
+    out = tmp_path / "bob.token"
+    applied.ctl("token", "create", "bob", "--role", "viewer", "--expires", "1h", "--out", out)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    as_bob = {"SLUICE_TOKEN_FILE": str(out)}
+    applied.ctl("status", env=as_bob)
+    assert "(403)" in applied.ctl("mode", "steer", env=as_bob, rc=1)
+    assert re.search(r"^bob +viewer +api +the-admin ", applied.ctl("token", "list"), re.M)
+    assert "exists already" in applied.ctl("token", "create", "eve", "--role", "viewer", "--out", out, rc=1)
+    applied.ctl("token", "revoke", "bob")
+    assert "(401)" in applied.ctl("status", env=as_bob, rc=1)
+    secret = applied.ctl("token", "create", "bob", "--role", "viewer").strip()
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret) and secret not in (applied.home / "controller.log").read_text()
+    applied.ctl("token", "revoke", "bob")
 
 
 def test_get(applied):
