@@ -52,8 +52,8 @@ static int visit_wait(struct visit *v, enum store_etcd_ask what, const bool *fla
 		if (turn % 200 == 0)
 			store_etcd_ask(v->s, what);
 		if (mono_diff_ms(mono_now(), end) < 0) {
-			snprintf(ret_why, TEXT_LEN, "etcd does not answer within %d s: check store.endpoints",
-				 ETCD_WAIT_MS / 1000);
+			snprintf(ret_why, CONF_WHY_LEN, "no answer within %d s: %s", ETCD_WAIT_MS / 1000,
+				 store_why(v->s));
 			return ERR_STORE;
 		}
 		usleep(10000);

@@ -143,6 +143,7 @@ static void setup(struct etcd *e, CURL *h, const char *endpoint, const char *pat
 
 	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
@@ -239,7 +240,10 @@ static int judge(struct etcd *e, long status, json_t **ret_answer, bool *ret_tok
 		return 0;
 	}
 	snprintf(e->why, sizeof(e->why), "etcd at %s: %s", e->cfg.endpoints[e->at % e->cfg.n_endpoints],
-		 text ? text : "an answer that is not JSON");
+		 text		 ? text
+		 : e->answer.len ? e->answer.data
+				 : "an empty answer");
+	e->why[strcspn(e->why, "\r\n")] = 0;
 	/* 3.4 says InvalidArgument for a missing token, Unauthenticated for an old one */
 	*ret_token_bad =
 		e->cfg.user && (code == GRPC_UNAUTHENTICATED || (text && strstr(text, "user name is empty")));

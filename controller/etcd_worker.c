@@ -81,6 +81,12 @@ static int keep_alive(struct worker *w, mono_t *ret_sent)
 	return etcd_int(json_object_get(answer, "result"), "TTL") > 0;
 }
 
+static void tell_away(struct worker *w)
+{
+	worker_tell(
+		w, (struct news){ .kind = NEWS_LEAD, .lead = LEAD_AWAY, .value = xstrdup(etcd_why(w->net)) });
+}
+
 static void renew(struct worker *w)
 {
 	mono_t sent;
@@ -92,7 +98,7 @@ static void renew(struct worker *w)
 		w->lease = w->created = 0;
 		worker_tell_lead(w, LEAD_GONE);
 	} else {
-		worker_tell_lead(w, LEAD_AWAY);
+		tell_away(w);
 	}
 }
 
@@ -170,9 +176,10 @@ static void campaign(struct worker *w)
 		return;
 	}
 	if (r != ERR_CONFLICT)
-		log_debug("etcd: campaign: %s", etcd_why(w->net));
+		tell_away(w);
 	resign(w);
-	worker_tell_lead(w, r == ERR_CONFLICT ? LEAD_BEATEN : LEAD_AWAY);
+	if (r == ERR_CONFLICT)
+		worker_tell_lead(w, LEAD_BEATEN);
 }
 
 /* A watch on a member that fell out of the cluster is silent: "seq" moves without it. */
@@ -201,8 +208,7 @@ static void look(struct worker *w)
 				  range_op(w, "epoch")),
 			NULL, CALL_MS, &answer, &yes);
 	if (r != 0) {
-		log_debug("etcd: %s", etcd_why(w->net));
-		worker_tell_lead(w, LEAD_AWAY);
+		tell_away(w);
 		return;
 	}
 	json_t *leader = answer_kv(answer, 0), *seq = answer_kv(answer, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Events: owns the list of listeners and the counts by kind. An event goes to the store first, so that it has
  * its id, then to the log, then to the listeners.
- * A store that fails: an event alone is still told (id 0). An event with ops tells of a change that now did
+ * A store that fails: an event alone is still told (id 0), and stored when it takes writes again; the last
+ * LATE_MAX such events are kept. An event with ops tells of a change that now did
  * not happen, so the refusal is told instead, as an alert "store.failed". */
 #include "controller/events.h"
 
@@ -16,6 +17,7 @@
 
 #define KINDS_MAX 128 /* kinds are words in our own source; this catches a mistake */
 #define KIND_LEN  48
+#define LATE_MAX  500
 
 struct listener {
 	struct listener *next;
@@ -32,6 +34,8 @@ struct events {
 	struct store *store;
 	bool standby;
 	struct listener *listeners;
+	struct store_event late[LATE_MAX]; /* a ring of copies: [first_late .. + n_late) */
+	size_t first_late, n_late;
 	int telling; /* depth: a listener may emit, or be ignored, while it is told */
 	struct count counts[KINDS_MAX];
 	size_t n_counts;
@@ -58,10 +62,50 @@ static void sweep(struct events *e)
 	}
 }
 
+/* -- told, and not stored yet ------------------------------------------------------------------------- */
+
+static void drop_late(struct events *e)
+{
+	struct store_event *ev = &e->late[e->first_late];
+	const char *texts[] = { ev->kind, ev->severity, ev->text, ev->data };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free((void *)(uintptr_t)texts[i]);
+	e->first_late = (e->first_late + 1) % LATE_MAX;
+	e->n_late--;
+}
+
+static void keep_late(struct events *e, const struct store_event *ev)
+{
+	if (e->n_late == LATE_MAX)
+		drop_late(e);
+	e->late[(e->first_late + e->n_late++) % LATE_MAX] = (struct store_event){
+		.wall_ms = ev->wall_ms,
+		.kind = xstrdup(ev->kind),
+		.severity = xstrdup(ev->severity),
+		.text = xstrdup(ev->text),
+		.data = xstrdup(ev->data),
+	};
+}
+
+/* In their order, before anything newer. */
+static void store_late(struct events *e)
+{
+	while (e->n_late && store_write(e->store, NULL, 0, &e->late[e->first_late]) == 0)
+		drop_late(e);
+}
+
+size_t events_unstored(const struct events *e)
+{
+	return e->n_late;
+}
+
 void events_free(struct events *e)
 {
 	if (!e)
 		return;
+	while (e->n_late)
+		drop_late(e);
 	for (struct listener *l = e->listeners; l; l = l->next)
 		l->fn = NULL;
 	sweep(e);
@@ -126,6 +170,8 @@ static void tell(struct events *e, const struct store_event *ev)
 void events_standby(struct events *e, bool standby)
 {
 	e->standby = standby;
+	while (standby && e->n_late) /* another leads: the history is its now */
+		drop_late(e);
 }
 
 void events_follow(struct events *e, const struct store_event *ev)
@@ -139,6 +185,7 @@ static void tell_failure(struct events *e, struct store_event *ev, size_t n_ops)
 	log_error("store: event \"%s\" is not stored: %s", ev->kind, store_why(e->store));
 	ev->id = 0;
 	if (!n_ops) {
+		keep_late(e, ev);
 		tell(e, ev);
 		return;
 	}
@@ -147,6 +194,7 @@ static void tell_failure(struct events *e, struct store_event *ev, size_t n_ops)
 	ev->kind = "store.failed";
 	ev->severity = "alert";
 	ev->text = text;
+	keep_late(e, ev);
 	tell(e, ev);
 }
 
@@ -170,6 +218,7 @@ int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, cons
 		tell(e, &ev);
 		return 0;
 	}
+	store_late(e);
 	int r = store_write(e->store, ops, n_ops, &ev);
 	if (r == 0)
 		tell(e, &ev);

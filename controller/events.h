@@ -24,6 +24,8 @@ void events_ignore(struct events *e, void *handle);
 void events_standby(struct events *e, bool standby);
 /* An event that another controller stored: to the listeners alone. */
 void events_follow(struct events *e, const struct store_event *ev);
+/* Told and not stored yet, because the store fails. */
+size_t events_unstored(const struct events *e);
 /* {"id", "time" (RFC 3339), "kind", "severity", "text", "data"} */
 json_t *events_json(const struct store_event *ev);
 /* Number emitted so far by kind, for metrics: fn per kind. */

@@ -104,6 +104,7 @@ struct cell_live {
 	uint8_t grade;	/* the weakest any announcing node really has; withdrawn when none announces */
 	bool announced;
 	bool may_withdraw; /* I1 holds without it, all permits used: a withdrawal may go out */
+	bool unsaved;	   /* the store does not have it yet */
 	mono_t changed_at;
 	char why[STEER_TEXT]; /* of the last change */
 	double lo[RES_N], hi[RES_N];

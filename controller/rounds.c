@@ -14,6 +14,8 @@
 #include "proto/base/log.h"
 
 #define SAVE_EVERY	  30   /* rounds between saves of the learned state */
+#define PROBE_EVERY	  3    /* the same, while the store fails */
+#define SAVE_CELLS	  50   /* orders written at once */
 #define BALANCE_ROUNDS	  10   /* averaged by the balancer */
 #define BALANCE_FROM	  0.45 /* below this nobody is in danger: evenness is not worth broken connections */
 #define BALANCE_HOT	  0.90 /* a node above this needs help now ... */
@@ -35,6 +37,8 @@ struct rounds {
 	mono_t *weights_at;   /* per site: last change */
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
+	bool store_failed; /* in the last round */
+	bool store_held;   /* a plan waits for the store, and that was said */
 	struct {
 		bool on;
 		char why[TEXT_LEN];
@@ -70,29 +74,52 @@ static json_t *predicted(const struct plan *p, const struct move *mv)
 			 f ? number(f->after) : json_null());
 }
 
-/* One change: store and event first, then the model. forecast: stolen, may be NULL. */
-static void order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
-			   const char *why, json_t *forecast)
+static bool store_fails(const struct rounds *r)
+{
+	return mono_is_set(store_health(r->c->store)->failing_since);
+}
+
+/* with: the change is written with its event, or neither is. */
+static int tell_order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
+		      const char *why, json_t *forecast, bool with)
 {
 	const struct cluster *cl = doc(r);
-	struct cell_live *cell = model_cell(&r->c->model, site, shard);
+	const struct cell_live *cell = model_cell(&r->c->model, site, shard);
 	const char *from = cl->grades.g[cell->ordered ? cell->wanted : cell->grade].name;
 	char key[3 * NAME_LEN];
 
 	grade_key(cl, site, shard, key, sizeof(key));
 	struct store_op op = { key, cl->grades.g[to].name };
-	int err =
-		events_emit(r->c->events, &op, 1, "decision", "info",
-			    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o*}", "site", cl->sites[site].name,
-				      "shard", cl->shards[shard].name, "from", from, "to",
-				      cl->grades.g[to].name, "kind", kind, "why", why, "predicted", forecast),
-			    "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
-			    cl->grades.g[to].name, kind, why);
-	/* steering goes on from memory without a store, but nothing new is weakened then */
-	if (err < 0 && cl->grades.g[to].strength > cl->grades.g[cell->wanted].strength)
+	return events_emit(r->c->events, &op, with, "decision", "info",
+			   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O*}", "site", cl->sites[site].name,
+				     "shard", cl->shards[shard].name, "from", from, "to",
+				     cl->grades.g[to].name, "kind", kind, "why", why, "predicted", forecast),
+			   "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
+			   cl->grades.g[to].name, kind, why);
+}
+
+/* One change: store and event first, then the model. Without a store steering goes on from memory, and
+ * nothing new is weakened; what was ordered meanwhile is written when it takes writes again. forecast:
+ * stolen, may be NULL. */
+static void order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
+			   const char *why, json_t *forecast)
+{
+	struct cell_live *cell = model_cell(&r->c->model, site, shard);
+	const struct grade *g = doc(r)->grades.g;
+	bool weakens = g[to].strength > g[cell->wanted].strength, failed = store_fails(r);
+
+	if (!failed || !weakens) {
+		bool refused = tell_order(r, site, shard, to, kind, why, forecast, !failed) < 0;
+		if (refused && !failed && !weakens) /* said to be not done: it is done, from memory */
+			tell_order(r, site, shard, to, kind, why, forecast, false);
+		failed |= refused;
+	}
+	json_decref(forecast);
+	if (failed && weakens)
 		return;
 	cell->wanted = to;
 	cell->ordered = true;
+	cell->unsaved = failed;
 	cell->changed_at = mono_now();
 	snprintf(cell->why, sizeof(cell->why), "%s", why);
 }
@@ -125,11 +152,28 @@ static void order_new_cells(struct rounds *r)
 
 /* -- acting ------------------------------------------------------------------------------------------ */
 
+/* Nothing new is weakened that a successor could not know of. */
+static bool held_for_store(struct rounds *r, const struct plan *p)
+{
+	const struct grade *g = doc(r)->grades.g;
+	bool held = false;
+
+	for (size_t i = 0; i < p->n_moves && store_fails(r); i++)
+		held |= g[p->moves[i].to].strength > g[p->moves[i].from].strength;
+	if (held && !r->store_held)
+		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s}", "guard", "store"),
+			    "a plan that weakens is held back while the store refuses writes: %s",
+			    store_why(r->c->store));
+	r->store_held = held;
+	return held;
+}
+
 static void act_on_plan(struct rounds *r, const struct plan *p)
 {
 	struct guard_verdict verdict;
 
-	if (p->state != PLAN_ACT || !p->n_moves)
+	if (p->state != PLAN_ACT || !p->n_moves || held_for_store(r, p))
 		return;
 	/* last before the wire, whatever the engine thought */
 	if (guard_check(r->guard, &doc(r)->policy, &r->snap, p->moves, p->n_moves, plan_actor(p), &verdict) <
@@ -465,6 +509,43 @@ static void save(struct rounds *r)
 		log_warn("learned state not saved: %s", store_why(r->c->store));
 }
 
+/* What was ordered from memory. */
+static void save_orders(struct rounds *r)
+{
+	struct model *m = &r->c->model;
+	char keys[SAVE_CELLS][3 * NAME_LEN];
+	struct store_op ops[SAVE_CELLS];
+	struct cell_live *cells[SAVE_CELLS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		for (size_t k = 0; k < m->cl->n_shards && n < SAVE_CELLS; k++) {
+			if (!model_cell(m, i, k)->unsaved)
+				continue;
+			cells[n] = model_cell(m, i, k);
+			grade_key(m->cl, i, k, keys[n], sizeof(keys[n]));
+			ops[n] = (struct store_op){ keys[n], m->cl->grades.g[cells[n]->wanted].name };
+			n++;
+		}
+	if (n && store_write(r->c->store, ops, n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		cells[i]->unsaved = false;
+}
+
+/* The store, once a round: what was learned, and whether a failing one takes writes again. */
+static void mind_store(struct rounds *r)
+{
+	if (r->view.rounds % (store_fails(r) ? PROBE_EVERY : SAVE_EVERY) == 0)
+		save(r);
+	if (r->store_failed && !store_fails(r))
+		events_emit(r->c->events, NULL, 0, "store.back", "info", NULL,
+			    "the store takes writes again");
+	r->store_failed = store_fails(r);
+	if (!store_fails(r))
+		save_orders(r);
+}
+
 /* The model as a snapshot; what fell silent and is found to be gone is marked in it. */
 static void look(struct rounds *r, mono_t now, struct snapshot *ret_snapshot)
 {
@@ -531,8 +612,8 @@ static void on_round(uv_timer_t *t)
 	}
 	r->view.tilt = check_tilt(r, mono_now());
 	r->view.rounds++;
-	if (r->view.rounds % SAVE_EVERY == 0 && lead)
-		save(r);
+	if (lead)
+		mind_store(r);
 	decide(r);
 	if (!r->view.tilt && m->mode != MODE_FREEZE && lead) {
 		drains_round(r->c);

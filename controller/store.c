@@ -40,11 +40,15 @@ static int mind(struct store *s, int r)
 {
 	struct store_health *h = &s->health;
 
-	if (r == 0)
+	/* on a full disk a small write may still fit: one success proves nothing yet */
+	if (r == 0 && mono_diff_ms(h->failed_at, mono_now()) >= STORE_SOUND_MS)
 		h->failing_since = (mono_t){ 0 };
-	else if (!mono_is_set(h->failing_since))
-		h->failing_since = mono_now();
-	h->failures += r != 0;
+	if (r == 0)
+		return r;
+	h->failed_at = mono_now();
+	if (!mono_is_set(h->failing_since))
+		h->failing_since = h->failed_at;
+	h->failures++;
 	return r;
 }
 

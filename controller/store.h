@@ -55,9 +55,11 @@ int store_raise_epoch(struct store *s, uint64_t at_least);
 int store_copy_sqlite(const char *from, const char *to, char *ret_why);
 /* Nobody else opens path while *ret_fd is open. */
 int store_lock_sqlite(const char *path, int *ret_fd, char *ret_why);
-/* Of writes: since when they fail (unset while they do not), and how many did. */
+/* Of writes: since when they fail, and how many did. failing_since is unset again by a write that succeeds
+ * STORE_SOUND_MS after the last failure. */
+#define STORE_SOUND_MS 3000
 struct store_health {
-	mono_t failing_since;
+	mono_t failing_since, failed_at;
 	uint64_t failures;
 };
 const struct store_health *store_health(const struct store *s);

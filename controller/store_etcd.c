@@ -315,8 +315,10 @@ static void take_lead(struct etcd_store *e, const struct news *n, struct polled 
 	if (p->changed && p->fns && p->fns->changed) /* in order: first what came before */
 		p->fns->changed(p->arg);
 	p->changed = false;
+	if (n->lead == LEAD_AWAY && n->value)
+		store_fail(&e->s, "%s", n->value);
 	if (p->fns && p->fns->lead)
-		p->fns->lead(n->lead, n->at, n->value, p->arg);
+		p->fns->lead(n->lead, n->at, n->lead == LEAD_SEEN_OTHER ? n->value : NULL, p->arg);
 }
 
 static void take_key(struct etcd_store *e, const struct news *n, struct polled *p)

@@ -59,8 +59,8 @@ static void find_leader(const struct finder *f)
 		return;
 	if (!mono_is_set(l->heard_at) || deaf_ms > DEAF_MS)
 		found(f, ALERT_ALERT, "store", "",
-		      "etcd does not answer%s: nothing new is decided; announcements stay",
-		      mono_is_set(l->heard_at) ? "" : " since the start");
+		      "no answer%s: nothing new is decided, announcements stay: %s",
+		      mono_is_set(l->heard_at) ? "" : " since the start", store_why(f->a->c->store));
 	if (l->state == LEAD_LOST)
 		found(f, ALERT_ALERT, "leader", "",
 		      "the lease cannot be renewed: nothing is ordered, agents hold");

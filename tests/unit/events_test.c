@@ -106,7 +106,13 @@ static void test_store_fails(void **state)
 	assert_string_equal(h.last,
 			    "0 alert store.failed: not done, because the store failed (disk on fire): "
 			    "mode is steer {}");
+	assert_int_equal(events_unstored(f->e), 2);
 	f->s->ops = good;
+	/* it takes writes again: what was told meanwhile is stored first, in its order */
+	assert_int_equal(events_emit(f->e, NULL, 0, "node.down", "info", NULL, "fra1 is down"), 0);
+	assert_string_equal(h.last, "3 info node.down: fra1 is down {}");
+	assert_int_equal(events_unstored(f->e), 0);
+	assert_int_equal(store_last_event(f->s), 3);
 }
 
 static void test_leave_while_told(void **state)
