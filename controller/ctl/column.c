@@ -71,6 +71,20 @@ static void add_pct(struct table *t, const struct column *c, const json_t *v)
 		  "%s", text_pct(r, buf));
 }
 
+static void add_bar(struct table *t, const struct column *c, const json_t *v)
+{
+	static const char full[] = "||||||||||", none[] = "          ";
+	double r = json_number_value(v);
+	int n = r >= 1 ? 10 : r > 0 ? (int)(r * 10 + 0.5) : 0;
+
+	(void)c;
+	table_add(t,
+		  r >= UTIL_BAD	   ? TINT_BAD
+		  : r >= UTIL_WARN ? TINT_WARN
+				   : TINT_GOOD,
+		  "[%.*s%.*s]", n, full, 10 - n, none);
+}
+
 static void add_age(struct table *t, const struct column *c, const json_t *v)
 {
 	double ms = json_number_value(v);
@@ -185,7 +199,7 @@ static void (*const writers[])(struct table *, const struct column *, const json
 	[COL_TEXT] = add_text,	   [COL_NUM] = add_num,	    [COL_SI] = add_si,	   [COL_PCT] = add_pct,
 	[COL_AGE] = add_age,	   [COL_SINCE] = add_since, [COL_YES] = add_yes,   [COL_FLAG] = add_flag,
 	[COL_RANGE] = add_range,   [COL_CELLS] = add_cells, [COL_LIST] = add_list, [COL_COUNT] = add_count,
-	[COL_COUNTS] = add_counts,
+	[COL_COUNTS] = add_counts, [COL_BAR] = add_bar,
 };
 
 struct table *column_table(const struct column *cols, json_t *items)

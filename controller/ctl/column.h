@@ -9,6 +9,7 @@ enum column_kind {
 	COL_NUM,
 	COL_SI,	    /* decimal prefixes */
 	COL_PCT,    /* a ratio; yellow from 85 %, red from 100 % */
+	COL_BAR,    /* the same as a bar of ten */
 	COL_AGE,    /* milliseconds since it was heard; red above 10 s */
 	COL_SINCE,  /* milliseconds, of any size */
 	COL_YES,    /* yes, or NO in red */

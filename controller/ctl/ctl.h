@@ -61,7 +61,7 @@ int context_load(struct ctl *ctl);
 
 extern const struct cmd cmd_apply, cmd_status, cmd_get, cmd_drain, cmd_undrain, cmd_mode, cmd_events,
 	cmd_plan, cmd_whatif, cmd_explain, cmd_pki_init, cmd_pki_issue, cmd_token_new, cmd_pki_enrolment,
-	cmd_pki_rotate, cmd_probe, cmd_audit, cmd_override_set, cmd_override_list, cmd_override_confirm,
-	cmd_override_delete, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_node_token,
-	cmd_node_revoke, cmd_node_certs;
+	cmd_pki_rotate, cmd_probe, cmd_top, cmd_audit, cmd_override_set, cmd_override_list,
+	cmd_override_confirm, cmd_override_delete, cmd_token_create, cmd_token_list, cmd_token_revoke,
+	cmd_node_token, cmd_node_revoke, cmd_node_certs;
 #endif

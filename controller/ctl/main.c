@@ -13,7 +13,7 @@
 
 /* clang-format off */
 static const struct cmd *const commands[] = {
-	&cmd_status, &cmd_get, &cmd_plan, &cmd_whatif, &cmd_apply,
+	&cmd_status, &cmd_top, &cmd_get, &cmd_plan, &cmd_whatif, &cmd_apply,
 	&cmd_drain, &cmd_undrain, &cmd_override_set, &cmd_override_list, &cmd_override_confirm, &cmd_override_delete,
 	&cmd_mode, &cmd_events, &cmd_explain, &cmd_audit, &cmd_probe,
 	&cmd_node_token, &cmd_node_revoke, &cmd_node_certs,

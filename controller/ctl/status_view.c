@@ -90,7 +90,7 @@ static void nodes_count(const struct out *o, const json_t *nodes)
 			 "  nodes %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT, up, total);
 }
 
-static void headline(const struct out *o, const json_t *s)
+static void first_line(const struct out *o, const json_t *s)
 {
 	const char *level = str(s, "level"), *reason = str(s, "mode_reason");
 	char up[TEXT_NUM], round[TEXT_NUM];
@@ -109,14 +109,14 @@ static void headline(const struct out *o, const json_t *s)
 }
 
 /* Alone there is nothing to say. */
-static void leader(const struct out *o, const json_t *s)
+static bool leader(const struct out *o, const json_t *s)
 {
 	const json_t *l = json_object_get(s, "leader");
 	const char *role = str(l, "role");
 	char since[TEXT_NUM];
 
 	if (!*role || !strcmp(role, "alone"))
-		return;
+		return false;
 	out_text(o,
 		 !strcmp(role, "leader") ? TINT_GOOD
 		 : !strcmp(role, "lost") ? TINT_BAD
@@ -126,17 +126,26 @@ static void leader(const struct out *o, const json_t *s)
 	if (*str(l, "api"))
 		out_text(o, TINT_NONE, "  %s leads at %s", str(l, "name"), str(l, "api"));
 	fputc('\n', o->f);
+	return true;
 }
 
-static void tilt(const struct out *o, const json_t *s)
+static bool tilt(const struct out *o, const json_t *s)
 {
 	if (!json_is_true(json_object_get(s, "tilt")))
-		return;
+		return false;
 	out_text(o, TINT_BAD, "tilt: the loop stalled or the clock jumped: it looks and does not act");
 	fputc('\n', o->f);
+	return true;
 }
 
-static void wrong(const struct out *o, const json_t *s)
+unsigned status_headline(const struct out *o, const json_t *s)
+{
+	first_line(o, s);
+	unsigned more = leader(o, s);
+	return 1 + more + tilt(o, s);
+}
+
+unsigned status_wrong(const struct out *o, const json_t *s, size_t most)
 {
 	json_t *alerts = json_object_get(s, "alerts"), *a;
 	json_int_t total = json_integer_value(json_object_get(s, "alerts_total"));
@@ -146,20 +155,23 @@ static void wrong(const struct out *o, const json_t *s)
 
 	json_array_foreach(alerts, i, a) {
 		const char *severity = str(a, "severity");
+		if (i == most)
+			break;
 		table_add(t, level_tint(severity), "%s", severity);
 		table_add(t, TINT_NONE, "%s %s", str(a, "kind"), str(a, "name"));
 		table_add(t, TINT_NONE, "%s", str(a, "text"));
 	}
 	if (!i)
-		return;
+		return 0;
 	fprintf(o->f, "\nwrong\n");
 	table_print(t, o, 2);
 	if (total > (json_int_t)i)
 		fprintf(o->f, "  and %" JSON_INTEGER_FORMAT " more\n", total - (json_int_t)i);
+	return (unsigned)i + 2 + (total > (json_int_t)i);
 }
 
 /* The plan as /v1/plan shows it, put together from this page. */
-static void doing(const struct out *o, const json_t *s)
+void status_doing(const struct out *o, const json_t *s)
 {
 	json_auto_t *plan = json_object();
 
@@ -167,7 +179,7 @@ static void doing(const struct out *o, const json_t *s)
 	json_object_set(plan, "mode", json_object_get(s, "mode"));
 	json_object_set(plan, "moves", json_object_get(s, "moves"));
 	json_object_set(plan, "refused", json_object_get(s, "held_back"));
-	fprintf(o->f, "\nplan  ");
+	fprintf(o->f, "plan  ");
 	plan_print(o, plan, true);
 }
 
@@ -196,11 +208,10 @@ void status_print(const struct out *o, const json_t *status)
 {
 	json_auto_t *hot = hottest(status);
 
-	headline(o, status);
-	leader(o, status);
-	tilt(o, status);
-	wrong(o, status);
-	doing(o, status);
+	status_headline(o, status);
+	status_wrong(o, status, SIZE_MAX);
+	fputc('\n', o->f);
+	status_doing(o, status);
 	section(o, "hot", hot_cols, hot);
 	section(o, "not as normal", weakened_cols, json_object_get(status, "weakened"));
 	section(o, "drained", drain_cols, json_object_get(status, "drains"));

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """sluicectl against a real controller on loopback, without agents: every command, its words and exit status."""
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +12,9 @@ import signal
 import socket
 import ssl
 import stat
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -118,7 +121,7 @@ def _applied(w):
 
 def test_help_names_every_command(w):
     text = w.ctl("--help")
-    for command in ("status", "get", "plan", "whatif", "apply", "drain", "undrain", "mode", "events", "explain",
+    for command in ("status", "top", "get", "plan", "whatif", "apply", "drain", "undrain", "mode", "events", "explain",
                     "pki init", "pki issue", "token new"):
         assert re.search(rf"^  {command} ", text, re.M), command
         own = w.ctl(*command.split(), "--help")
@@ -560,3 +563,119 @@ def test_follow_ends_when_refused(w):
     p = subprocess.run([BUILD / "sluicectl", "events", "-f", "--since", "1"],
                        env={**w.env, "SLUICE_TOKEN_FILE": ""}, capture_output=True, text=True, timeout=20, check=False)
     assert p.returncode == 1 and "(401)" in p.stderr
+
+
+# -- on a terminal ------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A program on a pseudo-terminal of its own, and a screen as plain as top needs it."""
+
+    def __init__(self, w, *argv, rows=24, cols=80):
+        self.master, self.slave = pty.openpty()
+        self.resize(rows, cols)
+        self.before = termios.tcgetattr(self.slave)
+        self.text = b""
+        self.p = subprocess.Popen([BUILD / "sluicectl", *argv], env=w.env, stdin=self.slave, stdout=self.slave,
+                                  stderr=self.slave, start_new_session=True,
+                                  preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def resize(self, rows, cols):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def read(self):
+        while select.select([self.master], [], [], 0.02)[0]:
+            self.text += os.read(self.master, 65536)
+        return self.text
+
+    def page(self):
+        """The lines of the newest page, without colours."""
+        whole = self.read().rsplit(b"\x1b[H", 1)[-1]
+        if not whole.endswith(b"\x1b[J"):
+            return []
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", whole.decode()).split("\r\n")
+
+    def wait(self, words):
+        return wait_for(lambda: any(words in line for line in self.page()) and self.page(), f"'{words}' on the screen")
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def end(self):
+        """Exit status; the terminal must be as it was."""
+        rc = self.p.wait(10)
+        self.read()
+        assert termios.tcgetattr(self.slave) == self.before
+        if b"\x1b[?1049h" in self.text:
+            for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?7l", b"\x1b[?7h")):
+                assert self.text.rindex(off) > self.text.rindex(on)
+        os.close(self.master)
+        os.close(self.slave)
+        return rc
+
+
+def test_top_once(applied):
+    text = applied.ctl("top", "--once")
+    assert re.search(r"^n nodes  s shards  p plan  q quit\nalert  cluster example", text)
+    assert re.search(r"^NODE +SITE +LOAD ", text, re.M) and re.search(r"^fra1 +fra ", text, re.M)
+    assert re.search(r"^web-a +0 ", applied.ctl("top", "--once", "--page", "shards"), re.M)
+    assert "\nplan  " in applied.ctl("top", "--once", "--page", "plan")
+    assert json.loads(applied.ctl("top", "--once", "-o", "json"))["status"]["cluster"] == "example"
+    assert "needs a terminal" in applied.ctl("top", rc=1)
+    assert "cannot reach" in applied.ctl("top", env={"SLUICE_URL": "https://127.0.0.1:1"}, rc=1)
+
+
+def test_top_live(applied):
+    t = Terminal(applied, "top", "--interval", "1s")
+    page = t.wait("fra1")
+    assert len(page) <= 24
+    t.type(b"s")
+    t.wait("web-a")
+    t.resize(9, 60)
+    wait_for(lambda: 0 < len(t.page()) <= 9, "the smaller page")
+    t.resize(40, 120)
+    wait_for(lambda: len(t.page()) > 9, "the larger page")
+    applied.stop()
+    t.wait(" old: cannot reach")  # what was there stays, with its age
+    assert any("web-a" in line for line in t.page())
+    applied.start()
+    wait_for(lambda: t.page() and not any(" old: " in line for line in t.page()), "the page when it answers again")
+    t.type(b"q")
+    assert t.end() == 0
+
+
+@pytest.mark.parametrize("how, rc", [(b"\x03", 0), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP),
+                                     (signal.SIGSEGV, -signal.SIGSEGV), (b"\x04", 0)])
+def test_top_leaves_the_terminal_as_it_was(applied, how, rc):
+    t = Terminal(applied, "top")
+    t.wait("fra1")
+    if isinstance(how, bytes):
+        t.type(how)
+    else:
+        t.p.send_signal(how)
+    assert t.end() == rc
+
+
+def test_top_can_be_stopped_and_continued(applied):
+    t = Terminal(applied, "top", "--interval", "1s")
+    t.wait("fra1")
+    t.p.send_signal(signal.SIGTSTP)
+    wait_for(lambda: t.read().endswith(b"\x1b[?1049l\x1b[0m"), "the screen given back")
+    assert termios.tcgetattr(t.slave) == t.before
+    n = len(t.text)
+    t.p.send_signal(signal.SIGCONT)
+    wait_for(lambda: b"fra1" in t.read()[n:], "the page again")
+    t.type(b"q")
+    assert t.end() == 0
+
+
+def test_a_wait_shows_progress(applied):
+    """On a terminal one line, drawn again and gone at the end."""
+    applied.ctl("mode", "steer")
+    t = Terminal(applied, "override", "set", "web-b@ams=prepend2", "--reason", "no agent will ever have it", "--wait")
+    wait_for(lambda: t.read().count(b"\r\x1b[K") >= 3 or t.p.poll() is not None, "a line that is drawn again")
+    assert t.p.poll() is None, t.read()
+    assert b"grade:ams:web-b: ordered, the routers do not all have it yet" in t.text and b"\n" not in t.text
+    t.p.send_signal(signal.SIGINT)
+    t.end()
+    applied.ctl("override", "delete", "grade:ams:web-b")
