@@ -257,7 +257,19 @@ class Net:
         return peers[NODE_IP]["messageStats"]["updatesRecv"]
 
     def log_mark(self):
-        return (self.peer.dir / "updates.log").stat().st_size
+        """The end of the neighbour's log, once it is silent: what was applied may be on its way for 50 ms still."""
+        sizes = []
+
+        def still():
+            sizes.append((self.peer.dir / "updates.log").stat().st_size)
+            return sizes[-8:] == [sizes[-1]] * 8
+        wait_until("the neighbour is silent", still, 10, 0.025)
+        return sizes[-1]
+
+    def witness(self):
+        """What stays_silent takes."""
+        mark = self.log_mark()
+        return self.updates(), mark
 
     def log_text(self, mark):
         with open(self.peer.dir / "updates.log", encoding="utf-8", errors="replace") as f:

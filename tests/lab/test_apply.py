@@ -164,7 +164,7 @@ def test_adopts_without_an_update(clean, proxy, how):
     first = Driver(proxy.path)
     first.apply(*wants)
     config, commands = clean.node.config(), len(proxy.commands)
-    witness = (clean.updates(), clean.log_mark())
+    witness = clean.witness()
     if how == "quit":
         first.end()
     else:

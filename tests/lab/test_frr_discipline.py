@@ -74,7 +74,7 @@ def edit(net, lines, within):
 def test_edited_map_is_repaired_unseen(clean, driver):
     """By the time bgpd acts on the edited map nothing uses it any more, so the neighbour hears nothing."""
     driver.apply(f"{V4[0]} prepend=1", f"{V4[1]} prepend=1")
-    witness = (clean.updates(), clean.log_mark())
+    witness = clean.witness()
     for lines in EDITS:
         edit(clean, lines, 2)
     clean.stays_silent(3, *witness)
@@ -173,7 +173,7 @@ def test_vtysh_file_by_the_operator(clean, driver):
     driver.apply(*WANTS)
     path = clean.node.dir / "more.conf"
     path.write_text("route-map OPERATOR permit 10\n set metric 5\n")
-    witness = (clean.updates(), clean.log_mark())
+    witness = clean.witness()
     subprocess.run(["ip", "netns", "exec", clean.node.ns, "vtysh", "--vty_socket", clean.node.dir, "-d", "bgpd", "-f", path],
                    check=True, capture_output=True, timeout=30)
     assert "route-map OPERATOR permit 10" in clean.node.config()
