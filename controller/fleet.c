@@ -48,6 +48,8 @@ struct fleet {
 	uv_tcp_t server;
 	struct session *sessions;
 	size_t n_sessions;
+	struct session **by_node; /* made anew when asked for after a change */
+	bool indexed;
 	uint64_t seq;
 	fleet_ask_fn ask;
 	struct said said[SAID]; /* a ring */
@@ -96,6 +98,7 @@ static void refuse(struct session *s, int code, const char *fmt, ...)
 	vsnprintf(m.refused.reason, sizeof(m.refused.reason), fmt, ap);
 	va_end(ap);
 	s->refused = true;
+	s->fleet->indexed = false;
 	if (news(s->fleet, link_peer(s->link), m.refused.reason))
 		events_emit(s->fleet->c->events, NULL, 0, "agent.refused", "warning",
 			    json_pack("{s:s, s:s}", "node", link_peer(s->link), "from", link_addr(s->link)),
@@ -468,15 +471,30 @@ void fleet_revoked(struct fleet *f)
 			live(s)->connected = false;
 }
 
-bool fleet_identity(const struct fleet *f, size_t node, struct fleet_identity *ret)
+static struct session *of_node(struct fleet *f, size_t node)
 {
-	for (struct session *s = f->sessions; s; s = s->next)
-		if (!s->refused && s->node == (ssize_t)node) {
-			ret->shown = link_leaf(s->link);
-			ret->told = s->identified ? &s->identity : NULL;
-			return true;
-		}
-	return false;
+	size_t n = f->c->model.cl->n_nodes;
+
+	if (!f->indexed) {
+		free(f->by_node);
+		f->by_node = xcalloc(n, sizeof(struct session *));
+		for (struct session *s = f->sessions; s; s = s->next)
+			if (s->node >= 0 && !s->refused)
+				f->by_node[s->node] = s;
+		f->indexed = true;
+	}
+	return node < n ? f->by_node[node] : NULL;
+}
+
+bool fleet_identity(struct fleet *f, size_t node, struct fleet_identity *ret)
+{
+	const struct session *s = of_node(f, node);
+
+	if (!s)
+		return false;
+	ret->shown = link_leaf(s->link);
+	ret->told = s->identified ? &s->identity : NULL;
+	return true;
 }
 
 static struct session *session_of(const struct fleet *f, size_t node, const struct session *but)
@@ -569,6 +587,7 @@ static void admit(struct session *s, const struct msg_hello *h)
 		log_warn("%s obeyed epoch %lu, ours is %lu: it will refuse our directives",
 			 link_peer(s->link), h->last_epoch, c->model.epoch);
 	s->node = node;
+	s->fleet->indexed = false;
 	welcome(s, h);
 }
 
@@ -632,6 +651,7 @@ static void free_session(struct session *s)
 			break;
 		}
 	s->fleet->n_sessions--;
+	s->fleet->indexed = false;
 	directive_done(&s->last);
 	free(s->allow);
 	free(s->hello.prefixes);
@@ -692,6 +712,7 @@ void fleet_on_ask(struct fleet *f, fleet_ask_fn fn)
 /* Indices changed: find every node again by its certificate. */
 void fleet_changed(struct fleet *f)
 {
+	f->indexed = false;
 	for (struct session *s = f->sessions; s; s = s->next) {
 		if (s->node < 0 || s->refused)
 			continue;
@@ -710,6 +731,7 @@ static void dismiss(struct session *s, const char *why)
 		live(s)->connected = false;
 	s->node = -1;
 	s->refused = true;
+	s->fleet->indexed = false;
 	link_close(s->link, why);
 }
 
@@ -748,6 +770,7 @@ static void on_closed(uv_handle_t *h)
 	struct fleet *f = h->data;
 
 	tls_creds_unref(f->creds);
+	free(f->by_node);
 	free(f);
 }
 

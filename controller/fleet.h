@@ -51,5 +51,5 @@ struct fleet_identity {
 		*told; /* what the agent says it has now; NULL: an older agent, or not yet */
 };
 /* False when the node is not connected. */
-bool fleet_identity(const struct fleet *f, size_t node, struct fleet_identity *ret);
+bool fleet_identity(struct fleet *f, size_t node, struct fleet_identity *ret);
 #endif

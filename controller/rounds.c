@@ -13,6 +13,7 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
+#define NEW_CELLS_MS	  25   /* of a round for taking over what nobody ordered yet */
 #define SAVE_EVERY	  30   /* rounds between saves of the learned state */
 #define PROBE_EVERY	  3    /* the same, while the store fails */
 #define SAVE_CELLS	  50   /* orders written at once */
@@ -133,6 +134,7 @@ static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const
 static void order_new_cells(struct rounds *r)
 {
 	struct model *m = &r->c->model;
+	mono_t until = mono_add_ms(mono_now(), NEW_CELLS_MS);
 
 	for (size_t i = 0; i < m->cl->n_sites; i++) {
 		if (!m->sites[i].healthy)
@@ -146,6 +148,10 @@ static void order_new_cells(struct rounds *r)
 				      "announced already: taken over as it is");
 			else
 				order(r, i, k, cell->base, "start", "healthy and not announced yet");
+			/* each is a durable write: a large cluster takes some rounds rather than hold one up
+			 */
+			if (mono_diff_ms(mono_now(), until) <= 0)
+				return;
 		}
 	}
 }
@@ -334,16 +340,31 @@ static bool spare_node(const struct model *m, size_t node, size_t shard)
 	return keep >= 0 && keep != (ssize_t)node;
 }
 
-/* Somebody with a dead service waits: sites that merely hold a spare permit give it back. */
-static bool somebody_waits(const struct rounds *r, size_t shard, size_t but_site)
+#define NOBODY	SIZE_MAX
+#define SEVERAL (SIZE_MAX - 1)
+
+/* Per shard: the site where somebody with a dead service waits for a permit, NOBODY, or SEVERAL. Sites that
+ * merely hold a spare permit give it back then. */
+static size_t *find_waiting(const struct rounds *r, const bool *cells)
 {
 	const struct model *m = &r->c->model;
+	size_t shards = m->cl->n_shards, *waiting = xcalloc(shards, sizeof(*waiting));
 
+	memset(waiting, 0xff, shards * sizeof(*waiting));
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
-		if (m->cl->nodes[i].site != but_site && r->wishes[i * m->cl->n_shards + shard].on &&
-		    node_dead(m, i, shard))
-			return true;
-	return false;
+		for (size_t k = 0; k < shards; k++) {
+			size_t site = m->cl->nodes[i].site;
+			if (!r->wishes[i * shards + k].on || !node_dead(m, i, k) ||
+			    cells[site * shards + k] || spare_node(m, i, k))
+				continue;
+			waiting[k] = waiting[k] == NOBODY || waiting[k] == site ? site : SEVERAL;
+		}
+	return waiting;
+}
+
+static bool somebody_waits(const size_t *waiting, size_t shard, size_t but_site)
+{
+	return waiting[shard] != NOBODY && waiting[shard] != but_site;
 }
 
 static void decide_permits(struct rounds *r)
@@ -358,13 +379,14 @@ static void decide_permits(struct rounds *r)
 	for (size_t i = 0; i < m->cl->n_sites * shards;
 	     i++) /* a cell that is to be withdrawn is not counted on */
 		m->cells[i].may_withdraw = cells[i];
+	auto_free size_t *waiting = find_waiting(r, cells);
 	r->wish_pending = false;
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
 		for (size_t k = 0; k < shards; k++) {
 			size_t site = m->cl->nodes[i].site;
 			bool dead = node_dead(m, i, k);
 			bool ok = cells[site * shards + k] || spare_node(m, i, k);
-			if (!dead && somebody_waits(r, k, site))
+			if (!dead && somebody_waits(waiting, k, site))
 				ok = spare_node(m, i, k);
 			grants[i * shards + k] = ok && model_cell(m, site, k)->ordered;
 			if (dead && !ok)

@@ -55,7 +55,7 @@ void fleet_revoked(struct fleet *f)
 	(void)f;
 }
 
-bool fleet_identity(const struct fleet *f, size_t node, struct fleet_identity *ret)
+bool fleet_identity(struct fleet *f, size_t node, struct fleet_identity *ret)
 {
 	(void)f;
 	(void)node;
