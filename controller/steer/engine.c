@@ -214,7 +214,7 @@ static void decide(struct engine *e, const struct round *r, struct plan *p, stru
 	if (r->s->mode == MODE_FREEZE) {
 		p->state = PLAN_HOLD;
 		explain_text(p->why, "frozen by the operator: observing only");
-	} else if (e->n_misses && rollback_run(e, r, p, t)) {
+	} else if (e->n_misses && rollback_run(e, r, changes_left(e, r->s->now_ms), p, t)) {
 		p->state = PLAN_ACT;
 		explain_text(p->why, "%zu change%s missed the prediction: back", p->n_moves,
 			     p->n_moves == 1 ? "" : "s");

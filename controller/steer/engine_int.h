@@ -31,6 +31,8 @@ void hyst_mark(const struct recall *mem, struct round *r);
 /* restore.c: one step back toward the document, when it is safe for long enough. true: a move was planned,
  * or is waiting for its time (ret_plan->why says). */
 bool restore_run(struct engine *e, const struct round *r, struct plan *ret_plan, struct trial *t);
-/* Undoes changes that missed their prediction when that is better than staying. true: moves planned. */
-bool rollback_run(struct engine *e, const struct round *r, struct plan *ret_plan, struct trial *t);
+/* Undoes changes that missed their prediction when that is better than staying, and those that moved nothing
+ * while so many changes are left. true: moves planned. */
+bool rollback_run(struct engine *e, const struct round *r, unsigned left, struct plan *ret_plan,
+		  struct trial *t);
 #endif

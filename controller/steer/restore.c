@@ -203,7 +203,8 @@ static bool better_undone(const struct round *r, size_t i, size_t k, unsigned to
 	return back < stay * (1 - 1e-3);
 }
 
-bool rollback_run(struct engine *e, const struct round *r, struct plan *ret_plan, struct trial *t)
+bool rollback_run(struct engine *e, const struct round *r, unsigned left, struct plan *ret_plan,
+		  struct trial *t)
 {
 	bool any = false;
 
@@ -218,7 +219,7 @@ bool rollback_run(struct engine *e, const struct round *r, struct plan *ret_plan
 			to++;
 		if (!m || to >= r->gs->n || to == r->grade[round_cell(r, i, k)] || r->shard_busy[k])
 			continue;
-		if (!miss->useless && !better_undone(r, i, k, to))
+		if (miss->useless ? ret_plan->n_moves >= left : !better_undone(r, i, k, to))
 			continue;
 		if (!propose(e, r, i, k, to, MOVE_ROLLBACK, ret_plan, t))
 			continue;
