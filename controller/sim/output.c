@@ -20,6 +20,7 @@ static const struct {
 	[M_GOODPUT] = { "goodput_pct", "goodput %", 2, false },
 	[M_LOST] = { "goodput_lost_pct_s", "lost %s", 0, true },
 	[M_RELIEF] = { "relief_s", "relief s", 0, true },
+	[M_LANDED] = { NULL, "after last s", 0, true },
 	[M_PEAK] = { "peak_util", "peak", 2, true },
 	[M_CHANGES] = { "route_changes", "changes", 0, true },
 	[M_DAMPING] = { "damping_max", "damping", 0, true },
@@ -156,6 +157,8 @@ static json_t *json_cell(const struct results *all, size_t s, size_t p)
 	for (int m = 0; m < METRICS; m++) {
 		struct stat3 v = stat_metric(all, s, p, (enum metric)m);
 
+		if (!metric[m].key)
+			continue;
 		if (m == M_VIOLATIONS)
 			json_object_set_new(out, metric[m].key, json_integer((json_int_t)total(all, s, p)));
 		else

@@ -29,6 +29,7 @@ struct meter {
 	double decide[8192];
 	size_t n_decide;
 	int overload, calm_since, relieved;
+	int decisive, landed; /* the last change before it was calm; s from it until calm */
 };
 
 /* -- the drill: canary, 25, 50, 100 %; aborts when a site gets hot or drops ------------------------------ */
@@ -132,12 +133,16 @@ static void measure(struct meter *m, const struct world *w, struct result *r)
 		m->calm_since = 0;
 		return;
 	}
-	if (!m->calm_since)
+	if (!m->calm_since) {
 		m->calm_since = w->t;
+		m->decisive = w->last_applied;
+	}
 	bool acted = w->first_applied && w->t > w->first_applied;
 	int from = acted ? w->first_applied : m->overload;
-	if (m->overload && !m->relieved && w->t - m->calm_since >= CALM_S && m->calm_since >= from)
+	if (m->overload && !m->relieved && w->t - m->calm_since >= CALM_S && m->calm_since >= from) {
 		m->relieved = m->calm_since;
+		m->landed = m->calm_since - (m->decisive ? m->decisive : from);
+	}
 }
 
 static void summarise(struct meter *m, const struct world *w, const struct referee *ref, struct result *r)
@@ -147,6 +152,7 @@ static void summarise(struct meter *m, const struct world *w, const struct refer
 	r->m[M_GOODPUT] = m->offered > 0 ? 100 * m->served / m->offered : 100;
 	r->m[M_LOST] = m->lost;
 	r->m[M_RELIEF] = !m->overload ? 0 : m->relieved ? m->relieved - from : fmax(w->sc->until - from, 0);
+	r->m[M_LANDED] = m->relieved || !m->overload ? m->landed : r->m[M_RELIEF];
 	r->m[M_CHANGES] = referee_changes(ref);
 	r->m[M_DAMPING] = referee_damping(ref);
 	r->m[M_COVERAGE] = r->predicted > 0 ? 100 * r->inside / r->predicted : NAN;

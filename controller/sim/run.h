@@ -5,12 +5,13 @@
 #include "controller/sim/player.h"
 
 enum metric {
-	M_GOODPUT,  /* % of legitimate traffic served, over the event */
-	M_LOST,	    /* %-seconds of legitimate traffic lost, over the whole run */
-	M_RELIEF,   /* s from the first change in the routers (none: from the overload) to 10 s without any */
-	M_PEAK,	    /* highest utilisation of any site, after the first minute of the event */
-	M_CHANGES,  /* route changes the policy ordered */
-	M_DAMPING,  /* highest mirrored penalty of any (site, shard) */
+	M_GOODPUT, /* % of legitimate traffic served, over the event */
+	M_LOST,	   /* %-seconds of legitimate traffic lost, over the whole run */
+	M_RELIEF,  /* s from the first change in the routers (none: from the overload) to 10 s without any */
+	M_LANDED,  /* the same from the last change there was until then: the one that relieved. Table only */
+	M_PEAK,	   /* highest utilisation of any site, after the first minute of the event */
+	M_CHANGES, /* route changes the policy ordered */
+	M_DAMPING, /* highest mirrored penalty of any (site, shard) */
 	M_COVERAGE, /* % of predictions inside their 90 % interval; NAN: none made */
 	M_REGRET,   /* goodput below the oracle's, in points */
 	M_DECIDE,   /* ms, 99th percentile of a round */

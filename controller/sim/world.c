@@ -273,6 +273,7 @@ static void apply_orders(struct world *w)
 			w->changes++;
 			if (!w->first_applied && w->t >= w->sc->from)
 				w->first_applied = w->t;
+			w->last_applied = w->t;
 			c->grade = c->wanted;
 			w->stale[k] = true;
 		}

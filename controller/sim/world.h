@@ -62,7 +62,7 @@ struct world {
 
 	/* what the policy's changes did */
 	unsigned changes;
-	int first_applied; /* tick at which the first change reached the routers; 0: none */
+	int first_applied, last_applied; /* ticks at which changes reached the routers; 0: none */
 };
 
 struct world *world_new(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed,
