@@ -130,7 +130,7 @@ static void view_loads(struct round *r, const struct recall *mem)
 			now += r->seen[c].v[RES_BPS];
 		}
 		/* while it rises as much may come again as has come */
-		if (site && now > site->slow)
+		if (site && site->slow > 0 && now > site->slow)
 			r->coming[i] = (rising ? 1 : LATE_SHARE) * (1 - site->slow / now);
 	}
 }

@@ -31,6 +31,7 @@
 #define STARTS_GAIN   0.025 /* another first move must end better by this part if it was never seen, */
 #define STARTS_SEEN   0.002 /* by this if it was */
 #define SEEN_COUNTS   8
+#define PROOF_COUNTS  4	   /* of destinations */
 #define TINY	      1e-3 /* of capacity: a change below this is priced by the slope */
 
 /* Why a candidate cannot be taken, most useful reason last. */
@@ -375,6 +376,18 @@ static void gain_of(const struct search *s, const struct candidate *c, struct ve
 		say(s, v->why, "gain %.2f is less than twice its uncertainty %.2f", v->gain, v->gain_sd);
 }
 
+/* Above capacity there is never enough that may be changed: one shard shows where a site's clients go before
+ * more of them follow. */
+static bool wants_proof(const struct search *s, const struct candidate *c, char *why)
+{
+	const struct round *r = s->r;
+
+	if (!s->contain || s->shed[c->i] <= 0 || round_dest(r, c->i, c->k, c->to)->alpha >= PROOF_COUNTS)
+		return false;
+	say(s, why, "where the clients of %s go was never seen: one shard first", r->names[c->i]);
+	return true;
+}
+
 /* Empty why: may be taken. */
 static void judge(const struct search *s, const struct candidate *c, struct verdict *v)
 {
@@ -385,8 +398,8 @@ static void judge(const struct search *s, const struct candidate *c, struct verd
 	gain_of(s, c, v);
 	if (v->why[0])
 		return;
-	if (returns_early(s, c, v->why) || lifts_early(s, c, v->why) || too_small(s, c, v->gain, v->why) ||
-	    over_limit(s, c, v->why))
+	if (wants_proof(s, c, v->why) || returns_early(s, c, v->why) || lifts_early(s, c, v->why) ||
+	    too_small(s, c, v->gain, v->why) || over_limit(s, c, v->why))
 		return;
 	v->safe = receivers_safe(s, c, v);
 	if (!v->safe && v->gain - Z90 * v->gain_sd > 0 && !s->plan->n_moves)
