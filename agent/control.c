@@ -90,7 +90,7 @@ static void answer(struct client *k)
 	uv_read_stop((uv_stream_t *)&k->pipe);
 	k->answer = json_dumps(reply, DUMP_FLAGS);
 	if (!k->answer)
-		abort();
+		k->answer = xstrdup("{\"error\":\"the answer is no JSON\"}");
 	uv_buf_t buf = uv_buf_init(k->answer, (unsigned)strlen(k->answer));
 	k->write.data = k;
 	if (uv_write(&k->write, (uv_stream_t *)&k->pipe, &buf, 1, on_written))

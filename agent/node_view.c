@@ -10,14 +10,23 @@ static json_t *age(mono_t since)
 	return json_integer(mono_diff_ms(since, mono_now()));
 }
 
+/* Words that others may have chosen (a command's output, a file, bgpd), or that were cut. */
+static json_t *words(const char *s)
+{
+	char text[TEXT_LEN];
+
+	msg_text(s, text);
+	return json_string(text);
+}
+
 static json_t *view_check(const struct check *c)
 {
 	static const char *const names[] = { "unknown", "up", "down" };
 	const struct check_cfg *cfg = check_cfg(c);
 	int64_t age_ms = check_age_ms(c);
 
-	return json_pack("{ss ss ss ss so si}", "name", cfg->name, "kind", cfg->kind, "status",
-			 names[check_status(c)], "reason", check_reason(c), "age_ms",
+	return json_pack("{ss ss ss so so si}", "name", cfg->name, "kind", cfg->kind, "status",
+			 names[check_status(c)], "reason", words(check_reason(c)), "age_ms",
 			 age_ms < 0 ? json_null() : json_integer(age_ms), "weight", (int)check_weight(c));
 }
 
@@ -33,11 +42,11 @@ static json_t *view_service(const struct service *s)
 		json_array_append_new(checks, view_check(service_check(s, i)));
 	for (unsigned i = 0; i < cfg->prefixes_count; i++)
 		json_array_append_new(prefixes, json_string(cfg->prefixes[i]));
-	return json_pack("{ss ss so ss ss si sI so so}", "name", cfg->name, "status",
-			 service_status_str(service_status(s)), "disabled",
-			 off ? json_string(off) : json_null(), "reason", st.reason, "announce",
-			 announce_state_str(service_announce(s)), "weight", (int)service_weight(s), "age_ms",
-			 (json_int_t)st.since_ms, "prefixes", prefixes, "checks", checks);
+	return json_pack("{ss ss so so ss si sI so so}", "name", cfg->name, "status",
+			 service_status_str(service_status(s)), "disabled", off ? words(off) : json_null(),
+			 "reason", words(st.reason), "announce", announce_state_str(service_announce(s)),
+			 "weight", (int)service_weight(s), "age_ms", (json_int_t)st.since_ms, "prefixes",
+			 prefixes, "checks", checks);
 }
 
 static const char *service_of(const struct node *n, const struct prefix *p, const char **ret_refused)
@@ -55,10 +64,10 @@ static json_t *view_route(const struct node *n, const struct route_state *r)
 	char p[PREFIX_STRLEN];
 	const char *refused = "", *service = service_of(n, &r->prefix, &refused);
 
-	return json_pack("{ss so sb ss si si ss}", "prefix", prefix_str(&r->prefix, p), "service",
+	return json_pack("{ss so sb so si si so}", "prefix", prefix_str(&r->prefix, p), "service",
 			 service ? json_string(service) : json_null(), "announced", r->announced, "grade",
-			 r->grade, "weight", (int)r->weight, "neighbours", (int)r->neighbours, "error",
-			 *refused ? refused : r->error);
+			 words(r->grade), "weight", (int)r->weight, "neighbours", (int)r->neighbours, "error",
+			 words(*refused ? refused : r->error));
 }
 
 static json_t *view_controller(const struct node *n)
@@ -80,9 +89,9 @@ json_t *node_status(const struct node *n)
 		json_array_append_new(services, view_service(n->services[i]));
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(routes, view_route(n, &r[i]));
-	return json_pack("{ss ss so si so s{sb si ss} so so}", "node", n->cfg->node, "version",
+	return json_pack("{ss ss so si so s{sb sI so} so so}", "node", n->cfg->node, "version",
 			 SLUICE_VERSION, "up_ms", age(n->started_at), "reloads", (int)n->reloads,
 			 "controller", view_controller(n), "bgp", "ok", apply_bgp_ok(n->apply), "asn",
-			 (int)apply_asn(n->apply), "trouble", n->bgpd, "services", services, "routes",
-			 routes);
+			 (json_int_t)apply_asn(n->apply), "trouble", words(n->bgpd), "services", services,
+			 "routes", routes);
 }

@@ -287,8 +287,7 @@ static size_t utf8_char(const uint8_t *s)
 	return 0;
 }
 
-/* Reasons end up in logs, JSON and terminals: what is no text becomes '?', what is too long is cut. */
-static void copy_text(const char *from, char *to)
+void msg_text(const char *from, char *to)
 {
 	const uint8_t *s = (const uint8_t *)from;
 	size_t used = 0;
@@ -373,7 +372,7 @@ static int get_value(struct reader *r, const struct field *f, const void *slot, 
 	case F_NAME:
 		return copy_name(r, *(char *const *)slot, own);
 	case F_TEXT:
-		copy_text(*(char *const *)slot, own);
+		msg_text(*(char *const *)slot, own);
 		return 0;
 	case F_COMMUNITY:
 		return get_community(r, *(char *const *)slot, own);

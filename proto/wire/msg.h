@@ -197,6 +197,9 @@ int msg_pack(const struct msg *m, struct buf *out);
 int msg_unpack(const uint8_t *data, size_t len, struct msg *ret_msg, char *ret_why);
 /* Frees the heap arrays of m, not m. */
 void msg_done(struct msg *m);
+/* Reasons end up in logs, JSON and terminals: what is no UTF-8 text becomes '?', what is longer than TEXT_LEN
+ * is cut, between characters. */
+void msg_text(const char *from, char *to);
 /* "Hello", ...; never NULL. */
 const char *msg_kind_str(enum msg_kind k);
 /* A copy with its own array; for keeping the last directive. */

@@ -308,6 +308,19 @@ def test_exec_weight_reaches_the_neighbour(rig):
     gone(net, P1)
 
 
+def test_words_that_are_no_text(rig):
+    """A command may say anything, and a long reason may be cut inside a character: status is JSON all the same."""
+    net, _server, agent = rig
+    config = base(net, checks=[{"kind": "exec", "command": "says", **FAST}])
+    config["commands"] = [{"name": "says", "argv": ["/bin/sh", "-c", r"printf '\377\376 %s\n' \
+                           $(printf '\303\251%.0s' $(seq 200)); exit 1"]}]
+    agent.write(config)
+    agent.start()
+    wait_until("down", lambda: agent.service()["status"] == "down")
+    assert "?? \u00e9\u00e9" in agent.service()["checks"][0]["reason"]
+    assert agent.ask("metrics").returncode == 0
+
+
 def test_check_and_print(rig):
     net, _server, agent = rig
     assert ask("-n", "-c", agent.file).returncode == 0
