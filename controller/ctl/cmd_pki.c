@@ -122,7 +122,7 @@ static const char rotated[] =
 	"   by themselves; wait until sluicectl node certs shows TRUSTS current for all\n"
 	"2. sluicectl pki issue controller --dir %s --role controller --ip ... --force and sluicectl pki "
 	"enrolment\n"
-	"   %s --force; copy both to the controllers, and restart them one by one: agents renew by "
+	"   %s --force; copy both to the controllers, and reload them: agents renew by "
 	"themselves;\n"
 	"   wait until sluicectl node certs shows CA current for all in use\n"
 	"3. sluicectl pki rotate-ca %s --finish, and copy ca.pem as in 1. Then destroy %s/ca-old.key\n";

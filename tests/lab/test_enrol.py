@@ -229,9 +229,10 @@ def test_rotation_of_the_ca(w):
 
     def step(*argv):
         w.ctl(*argv)
-        w.stop()
-        w.start()
-        wait_for(lambda: n.connected() and n.in_use(), "the session again", 15)
+        before = len(events(w, "controller.reload"))
+        w.controller.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(events(w, "controller.reload")) > before, "the reload")
+        assert events(w, "controller.reload")[-1]["severity"] == "info"
 
     step("pki", "rotate-ca", pki)
     wait_for(lambda: n.in_use()[0]["trusts"] == "current", "both CAs at the agent")
@@ -246,7 +247,11 @@ def test_rotation_of_the_ca(w):
     wait_for(lambda: json.loads((n.home / "identity.json").read_text())["ca"] == (pki / "ca.pem").read_text(),
              "the old CA gone at the agent")
     assert kept["cert"] == json.loads((n.home / "identity.json").read_text())["cert"]
-    # a new node enrols with the new CA; who still has the old one is refused
+    assert len(events(w, "agent.up")) == 1 and not events(w, "agent.down")
+    # a new node enrols with the new CA, and everybody comes back after a crash
+    w.stop(signal.SIGKILL)
+    w.start()
+    wait_for(n.connected, "the first one after a crash", 20)
     late = w.node("ams1")
     late.enroll()
     late.start()
