@@ -3,6 +3,7 @@
 
 Judged by routers and clients. Every test starts from `steady`: everything normal, agents connected."""
 import os
+import pathlib
 import re
 import signal
 import time
@@ -112,21 +113,31 @@ def test_restarted_agent_keeps_its_permit_without_a_controller(lab):
     back(lab, node)
 
 
-def test_broken_state_is_said_once_and_changes_nothing(lab):
+def break_state(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 0x55
+    path.write_bytes(data)
+
+
+def cut_state(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize("damage,words", [(break_state, "checksum"), (cut_state, "routes stay as they are"),
+                                          (pathlib.Path.unlink, "no directive is kept")])
+def test_damaged_state_is_said_once_and_changes_nothing(lab, damage, words):
     path = lab.ground.dir / "ams1" / "agent" / "directive"
     lab.kill_controller()
     try:
         mark = lab.collector.mark()
         lab.kill_agent("ams1")
-        data = bytearray(path.read_bytes())
-        data[-3] ^= 0x55
-        path.write_bytes(data)
+        damage(path)
         seen = len(log(lab, "ams1"))
         lab.start_agent("ams1")
-        wait_until(lambda: "checksum" in log(lab, "ams1")[seen:], 5, "the words")
-        lab.collector.wait_quiet(3, 10)
+        wait_until(lambda: words in log(lab, "ams1")[seen:], 5, "the words")
+        lab.collector.wait_quiet(2, 10)
         assert lab.collector.changes_since(mark, real=False) == []
-        assert log(lab, "ams1")[seen:].count("checksum") == 1
+        assert log(lab, "ams1")[seen:].count(words) == 1
         assert "ams" in announcing(lab)
     finally:
         lab.start_controller()
@@ -234,6 +245,26 @@ def test_restarted_controller_counts_old_permits(lab):
             time.sleep(0.1)
     finally:
         start_everywhere(lab)
+
+
+# -- nothing happens ---------------------------------------------------------------------------------------
+
+
+def updates_received(lab, router):
+    """Of BGP UPDATE messages, from all neighbours."""
+    with Vty(lab.vty_path(router)) as vty:
+        peers = vty.json("show bgp neighbors")
+    return sum(p["messageStats"]["updatesRecv"] for p in peers.values() if "messageStats" in p)
+
+
+def test_steady_state_is_silent(lab):
+    """Not one UPDATE, from any node to its router or from any site to the outside."""
+    mark, before = lab.collector.mark(), updates_received(lab, "fra-r")
+    end = time.monotonic() + int(os.environ.get("STEADY_SECONDS", "5"))
+    while time.monotonic() < end:
+        assert updates_received(lab, "fra-r") == before
+        assert lab.collector.changes_since(mark, real=False) == []
+        time.sleep(0.5)
 
 
 # -- flapping ---------------------------------------------------------------------------------------------
