@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Makes bgpd announce what is wanted, and keeps it so.
- * Owns: the vty connection, what bgpd was last seen to have, the difference. Attributes live in two
- * alternating route-maps per prefix (SLUICE-<n>-A/-B): a change writes the spare one, then re-points
- * `network P route-map`. Nothing in FRR that is not named SLUICE, or a `network` statement for a prefix
- * given to apply_allow, is ever touched. Adopts at start what is announced already, without a flap.
- * Reads back (RIB-out) before it says "applied"; polls for drift (typed `no network`, edited SLUICE maps,
- * restarted bgpd) and repairs it within 2 s; in steady state it sends bgpd no configuration at all.
- * Routes for allowed prefixes that are announced by `network` but not in the wanted set are left alone
- * until apply_want names them (announced or not): silence never withdraws. */
+ * Owns: the vty connection, what bgpd was last seen to have, the difference. Attributes live in route-maps
+ * named after them (SLUICE-<hash>-A): a change writes another one, then re-points `network P route-map`.
+ * Nothing in FRR that is not named SLUICE, or a `network` statement for a prefix given to apply_allow, is
+ * ever touched. Adopts at start what is announced already, without a flap. Reads back (RIB-out) before it
+ * says "applied"; polls for drift (typed `no network`, edited SLUICE maps, restarted bgpd) and repairs it
+ * within 2 s; in steady state it sends bgpd no configuration at all. Routes for allowed prefixes that are
+ * announced by `network` but not in the wanted set are left alone until apply_want names them (announced or
+ * not): silence never withdraws. */
 #ifndef AGENT_APPLY_H
 #define AGENT_APPLY_H
 #include <uv.h>

@@ -157,10 +157,15 @@ static void remember_last(struct node *n, const struct slot *old, size_t n_old)
 /* Prefixes that no service has any more keep a slot, to be withdrawn. */
 static void keep_leavers(struct node *n, const struct slot *old, size_t n_old)
 {
+	char p[PREFIX_STRLEN];
+
 	for (size_t i = 0; i < n_old; i++) {
 		bool still = has_slot(n->slots, n->n_slots, &old[i].prefix), allowed = false;
 		for (unsigned k = 0; k < n->cfg->allow.prefixes_count && !allowed; k++)
 			allowed = prefix_contains(&n->cfg->prefixes[k], &old[i].prefix);
+		if (!still && !allowed)
+			log_warn("%s is not in allow.prefixes any more: left as it is in bgpd",
+				 prefix_str(&old[i].prefix, p));
 		if (still || !allowed)
 			continue;
 		n->slots = xrealloc(n->slots, n->n_slots + 1, sizeof(*n->slots));
