@@ -34,7 +34,7 @@ res_fn res_cluster_get, res_cluster_put;
 res_fn res_sites_list, res_sites_get, res_sites_drain, res_sites_undrain;
 res_fn res_nodes_list, res_nodes_get, res_nodes_drain, res_nodes_undrain;
 res_fn res_services_list, res_services_get, res_services_drain, res_services_undrain;
-res_fn res_shards_list, res_shards_get, res_drains_list;
+res_fn res_shards_list, res_shards_get, res_grades_list, res_drains_list;
 res_fn res_overrides_list, res_overrides_get, res_overrides_post, res_overrides_confirm, res_overrides_delete;
 res_fn res_decisions_list, res_decisions_get, res_audit_list;
 res_fn res_tokens_list, res_tokens_post, res_tokens_delete;

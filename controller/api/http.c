@@ -30,6 +30,7 @@
 #define PAUSE_MAX_MS   20
 #define CONN_MEMORY    (32 * 1024) /* MHD's pool per connection: also bounds the headers */
 #define STREAM_BLOCK   4096
+#define WAKE_BATCH     64
 #define BODY_DROP_MAX  (2 * HTTP_BODY_MAX) /* of a body nobody wants, before the connection is cut */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -42,11 +43,12 @@ struct conn {
 
 struct stream {
 	struct stream *prev, *next;
+	struct stream *due_prev, *due_next; /* in http's list of those to be woken */
 	struct http *http;
 	struct MHD_Connection *mhd;
 	const struct stream_ops *ops;
 	void *arg;
-	bool opened, suspended, ended;
+	bool opened, suspended, due, ended;
 };
 
 /* One request, from its headers to its end. */
@@ -68,13 +70,13 @@ struct http {
 	uv_timer_t timer, sweep;
 	uv_idle_t again;
 	int handles;	  /* not closed yet */
-	bool woken;	  /* a stream was resumed: MHD's descriptor does not tell, so we run it ourselves */
 	int64_t spent_us; /* in MHD since its descriptor last had news */
 	unsigned deadline_ms;
 	size_t conns_max;
 	struct conn *conns;
 	size_t n_conns;
 	struct stream *streams;
+	struct stream *due_first, *due_last;
 	char log[TEXT_LEN]; /* the last thing MHD complained about */
 };
 
@@ -105,17 +107,34 @@ static void run_again(struct http *h, int64_t last_us)
 	uv_timer_start(&h->timer, on_timer, (uint64_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS), 0);
 }
 
+static void due_remove(struct stream *st);
+
+/* One event may wake a thousand streams: some at a time, so that whoever asks meanwhile does not wait for all
+ * of them. MHD's descriptor does not tell of a resumed connection: we run it ourselves. */
+static void wake_some(struct http *h)
+{
+	for (int i = 0; i < WAKE_BATCH && h->due_first; i++) {
+		struct stream *st = h->due_first;
+		due_remove(st);
+		st->suspended = false;
+		MHD_resume_connection(st->mhd);
+		h->spent_us = 0;
+	}
+}
+
 static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	mono_t before = mono_now();
 
 	uv_idle_stop(&h->again);
-	h->woken = false;
+	wake_some(h);
 	MHD_run(h->daemon);
 	int64_t us = mono_now().us - before.us;
 	h->spent_us += us;
-	if (h->woken || (MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0))
+	if (h->due_first)
+		uv_idle_start(&h->again, on_again);
+	else if (MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0)
 		run_again(h, us);
 	else if (ms)
 		uv_timer_start(&h->timer, on_timer, ms, 0);
@@ -221,15 +240,29 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **ctx,
 
 /* -- streams ------------------------------------------------------------------------------------------ */
 
+static void due_remove(struct stream *st)
+{
+	struct http *h = st->http;
+
+	if (!st->due)
+		return;
+	*(st->due_prev ? &st->due_prev->due_next : &h->due_first) = st->due_next;
+	*(st->due_next ? &st->due_next->due_prev : &h->due_last) = st->due_prev;
+	st->due_prev = st->due_next = NULL;
+	st->due = false;
+}
+
 void stream_wake(struct stream *st)
 {
-	if (!st->suspended)
+	struct http *h = st->http;
+
+	if (!st->suspended || st->due)
 		return;
-	st->suspended = false;
-	MHD_resume_connection(st->mhd);
-	st->http->woken = true;
-	st->http->spent_us = 0;
-	uv_idle_start(&st->http->again, on_again);
+	st->due = true;
+	st->due_prev = h->due_last;
+	*(h->due_last ? &h->due_last->due_next : &h->due_first) = st;
+	h->due_last = st;
+	uv_idle_start(&h->again, on_again);
 }
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
@@ -257,6 +290,7 @@ static void stream_free(void *arg)
 {
 	struct stream *st = arg;
 
+	due_remove(st);
 	if (st->next)
 		st->next->prev = st->prev;
 	*(st->prev ? &st->prev->next : &st->http->streams) = st->next;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /v1/services and /v1/shards: what clients use, and per site how strongly it is announced. */
+ * /v1/services, /v1/shards and /v1/grades: what clients use, per site how strongly it is announced, and the
+ * ways there are to announce it. */
 #include <string.h>
 
 #include "controller/api/api_int.h"
@@ -111,4 +112,31 @@ struct response res_services_get(struct api *a, const struct request *req)
 		if (strcmp(m->cl->services[i].name, req->params[0]) == 0)
 			return view_reply(200, service_json(m, i));
 	return problem(404, "There is no service \"%s\" in the cluster document.", req->params[0]);
+}
+
+static json_t *grade_json(const struct cluster *c, size_t i)
+{
+	static const char *const kinds[] = { [GRADE_NORMAL] = "normal",
+					     [GRADE_COMMUNITY] = "community",
+					     [GRADE_PREPEND] = "prepend",
+					     [GRADE_DRAIN] = "drain",
+					     [GRADE_WITHDRAWN] = "withdrawn" };
+	const struct grade *g = &c->grades.g[i];
+	json_t *communities = json_array();
+
+	for (size_t k = 0; k < c->grade_attrs[i].n_communities; k++)
+		json_array_append_new(communities, json_string(c->grade_attrs[i].communities[k]));
+	return json_pack("{s:s, s:s, s:i, s:i, s:o}", "name", g->name, "kind", kinds[g->kind], "strength",
+			 (int)g->strength, "prepends", (int)g->prepends, "communities", communities);
+}
+
+struct response res_grades_list(struct api *a, const struct request *req)
+{
+	const struct cluster *c = a->c->model.cl;
+	json_t *list = json_array();
+
+	(void)req;
+	for (size_t i = 0; i < c->grades.n; i++)
+		json_array_append_new(list, grade_json(c, i));
+	return view_reply(200, json_pack("{s:o}", "grades", list));
 }

@@ -35,6 +35,7 @@ static const struct route table[] = {
 	{ "POST",   "/v1/services/{name}/undrain",   O, res_services_undrain,   NULL, "site reason" },
 	{ "GET",    "/v1/shards",                    V, res_shards_list,        PAGE, NULL },
 	{ "GET",    "/v1/shards/{name}",             V, res_shards_get,         NULL, NULL },
+	{ "GET",    "/v1/grades",                    V, res_grades_list,        NULL, NULL },
 	{ "GET",    "/v1/drains",                    V, res_drains_list,        NULL, NULL },
 	{ "GET",    "/v1/overrides",                 V, res_overrides_list,     PAGE, NULL },
 	{ "POST",   "/v1/overrides",                 O, res_overrides_post,     NULL, "site node shard grade weight reason expires_s confirm_s" },

@@ -114,7 +114,7 @@ DAY = {
     "listServices": dict(query="limit=1"), "getService": dict(name=SERVICE),
     "drainService": dict(name=SERVICE, body={**WORKS, "site": SITE}),
     "undrainService": dict(name=SERVICE, body={"site": SITE}),
-    "listShards": {}, "getShard": dict(name=SHARD),
+    "listGrades": {}, "listShards": {}, "getShard": dict(name=SHARD),
     "makeOverride": dict(body=OVERRIDE, headers={"Idempotency-Key": "walk"}),
     "listOverrides": {}, "getOverride": dict(name=f"grade:{SITE}:{SHARD}"),
     "confirmOverride": dict(name=f"grade:{SITE}:{SHARD}", body={}),

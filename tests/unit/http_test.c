@@ -21,6 +21,7 @@
 
 #define IDLE_S	    1
 #define SHORT_MS    600
+#define CONNS_MAX   16
 #define BIG_BODY    (4 * 1024 * 1024)
 #define STREAM_TEXT "tick\n"
 
@@ -104,6 +105,7 @@ static int setup(void **state)
 	struct http_cfg cfg = { .listen = (struct sockaddr *)&sa,
 				.cert = t.cert,
 				.key = t.key,
+				.conns_max = CONNS_MAX,
 				.idle_s = IDLE_S,
 				.deadline_ms = SHORT_MS };
 
@@ -153,6 +155,32 @@ static int group_teardown(void **state)
 	free(t.cert);
 	free(t.key);
 	return 0;
+}
+
+/* -- connections -------------------------------------------------------------------------------------- */
+
+/* One too many is told so; who left makes room. */
+static void test_too_many(void **state)
+{
+	struct sockaddr_in sa = loopback(http_port(t.h));
+	auto_answer r = { 0 }, later = { 0 };
+	int held[CONNS_MAX];
+
+	(void)state;
+	for (int i = 0; i < CONNS_MAX; i++) {
+		held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(held[i], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	}
+	UNTIL(http_connections(t.h) == CONNS_MAX);
+	ask(&(struct ask){ .method = "GET", .path = "/x" }, &r);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.headers.data, "Retry-After: 1\r\n"));
+	assert_non_null(strstr(r.headers.data, "Connection: close\r\n"));
+	for (int i = 0; i < CONNS_MAX; i++)
+		close(held[i]);
+	UNTIL(http_connections(t.h) < CONNS_MAX);
+	ask(&(struct ask){ .method = "GET", .path = "/x" }, &later);
+	assert_int_equal(later.status, 200);
 }
 
 /* -- requests ----------------------------------------------------------------------------------------- */
@@ -456,19 +484,13 @@ static void test_refused_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_tls),
-		T(test_request),
-		T(test_plain_text),
-		T(test_silent),
-		T(test_dribbled_handshake),
-		T(test_dribbled_header),
-		T(test_dribbled_body),
-		T(test_dribbled_refused),
-		T(test_never_reads),
-		T(test_half_a_handshake),
-		T(test_half_an_answer),
-		T(test_stream),
-		T(test_stream_at_the_end),
+		T(test_too_many),	  T(test_tls),
+		T(test_request),	  T(test_plain_text),
+		T(test_silent),		  T(test_dribbled_handshake),
+		T(test_dribbled_header),  T(test_dribbled_body),
+		T(test_dribbled_refused), T(test_never_reads),
+		T(test_half_a_handshake), T(test_half_an_answer),
+		T(test_stream),		  T(test_stream_at_the_end),
 		T(test_refused_start),
 	};
 
