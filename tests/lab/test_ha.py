@@ -3,6 +3,7 @@
 back. No route changes, nothing acknowledged is lost. The long form with figures is `make bench-ha`."""
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -29,7 +30,7 @@ def ha():
         lab.wait_catchment(topo.HOME, 30)
         lab.collector.wait_quiet(2, 30)
         with lab.load() as load:
-            load.spread(60)
+            load.spread(30)  # less than what would make steering itself act
             yield ha
         ha.stop()
 
@@ -57,8 +58,36 @@ def test_standby_reads_and_redirects(ha):
     assert out.returncode == 0
 
 
+class FibWatch:
+    """Next hops and weights of every shard at a router, again and again: what a site's own router saw."""
+
+    def __init__(self, lab, router):
+        self.lab, self.router, self.seen = lab, router, []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            now = {s: self.lab.fib(self.router, p) for s, p in topo.SHARDS.items()}
+            if not self.seen or self.seen[-1] != now:
+                self.seen.append(now)
+            self._stop.wait(0.05)
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(10)
+        return self.seen
+
+
 def test_leader_killed(ha):
-    mark, writer = ha.lab.collector.mark(), Writer(ha)
+    """Also with a node drained inside its site: the new leader has not heard its helpers yet, and leaves it alone."""
+    drain = {"reason": "repair", "wait_s": 1}
+    assert ha.request(ha.leader(), "POST", "/v1/nodes/fra3/drain", drain)[0] == 200
+    wait_until(lambda: all("to-fra3" not in ha.lab.fib("fra-r", p) for p in topo.SHARDS.values()), 20,
+               "fra3 to be drained")
+    ha.lab.collector.wait_quiet(2, 20)
+    mark, writer, fib = ha.lab.collector.mark(), Writer(ha), FibWatch(ha.lab, "fra-r")
     epoch = ha.status(ha.leader())["epoch"]
     wait_until(lambda: len(writer.acknowledged) > 10, 20, "writes")
     old = ha.leader()
@@ -69,6 +98,10 @@ def test_leader_killed(ha):
     writer.stop()
     assert not writer.lost()
     assert ha.status(ha.leader())["mode"] == "steer"
+    assert [d["name"] for d in ha.status(ha.leader())["drains"]] == ["fra3"]
+    seen = fib.stop()
+    assert len(seen) == 1, seen
+    assert ha.request(ha.leader(), "POST", "/v1/nodes/fra3/undrain", {})[0] == 200
     ha.start_controller(old)
     wait_until(lambda: ha.roles().count("standby") == 2, 15, "the old leader to stand by")
     assert not changes(ha, mark)
