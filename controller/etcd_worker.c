@@ -394,33 +394,19 @@ static void take_job(struct worker *w)
  * job is taken back, untouched. */
 int worker_write(struct worker *w, struct job *job, char *ret_why)
 {
-	struct timespec ts;
-	int r;
+	mono_t end = mono_add_ms(mono_now(), STORE_ETCD_WRITE_MS);
+	struct timespec ts = { .tv_sec = end.us / 1000000, .tv_nsec = end.us % 1000000 * 1000 };
+	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (STORE_ETCD_WRITE_MS + 2 * CALL_MS) / 1000;
-	ts.tv_nsec += (STORE_ETCD_WRITE_MS + 2 * CALL_MS) % 1000 * 1000000L;
-	if (ts.tv_nsec >= 1000000000L) {
-		ts.tv_nsec -= 1000000000L;
-		ts.tv_sec++;
-	}
+	job->end = end;
 	pthread_mutex_lock(&w->lock);
-	job->end = mono_add_ms(mono_now(), STORE_ETCD_WRITE_MS);
-	w->job = job;
+	w->job = job; /* the worker's from here on */
 	w->write = WRITE_WAITING;
 	etcd_wake(w->net);
-	while (w->write != WRITE_DONE) {
-		bool late = mono_diff_ms(job->end, mono_now()) >= 0;
-		if (w->write == WRITE_WAITING && late)
-			break;
-		if (w->write == WRITE_WAITING) {
-			struct timespec end = { .tv_sec = job->end.us / 1000000,
-						.tv_nsec = job->end.us % 1000000 * 1000 };
-			pthread_cond_timedwait(&w->done, &w->lock, &end);
-		} else {
-			pthread_cond_timedwait(&w->done, &w->lock, &ts);
-		}
-	}
+	while (w->write == WRITE_WAITING && r == 0)
+		r = pthread_cond_timedwait(&w->done, &w->lock, &ts);
+	while (w->write == WRITE_RUNNING) /* it knows the job's end */
+		pthread_cond_wait(&w->done, &w->lock);
 	if (w->write == WRITE_WAITING) {
 		job_free(w->job);
 		snprintf(ret_why, ETCD_WHY_LEN, "etcd is slow or away");

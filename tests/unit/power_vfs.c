@@ -48,6 +48,8 @@ static int cut;
 
 static void put(struct bytes *b, size_t at, const char *data, size_t len)
 {
+	if (!len)
+		return;
 	if (at + len > b->len) {
 		b->data = xrealloc(b->data, at + len, 1);
 		memset(b->data + b->len, 0, at + len - b->len);
