@@ -47,7 +47,7 @@ base    := $(wildcard proto/base/*.c)
 wire    := $(wildcard proto/wire/*.c)
 agent   := $(wildcard agent/*.c agent/frr/*.c agent/sample/*.c agent/check/*.c)
 steer   := $(wildcard controller/steer/*.c)
-ctrl    := $(wildcard controller/*.c controller/api/*.c) $(steer)
+ctrl    := $(wildcard controller/*.c controller/api/*.c controller/drill/*.c) $(steer)
 ctl     := $(wildcard controller/ctl/*.c) controller/diff.c
 sim     := $(wildcard controller/sim/*.c) $(steer)
 

@@ -15,6 +15,7 @@ struct fleet;
 struct rounds;
 struct enrol;
 struct term;
+struct drills;
 
 struct controller {
 	uv_loop_t *loop;
@@ -27,6 +28,7 @@ struct controller {
 	struct leadership lead; /* kept by term.c; all zero: alone */
 	struct term *term;	/* NULL: alone */
 	unsigned reads;		/* of the store as a whole: what others keep of it is read again, too */
+	struct drills *drills;
 };
 
 struct op_result {

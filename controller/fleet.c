@@ -17,6 +17,7 @@
 #define RENEW_MS    (PERMIT_MS / 3)
 #define DEAF_MS	    3000
 #define SETTLE_MS   10000      /* after a new leader's start: who else serves is not known yet */
+#define DRILL_MS    30000      /* what a drill does to a node ends so long after it was last said */
 #define LEASE_NEVER UINT64_MAX /* only an answer ends it */
 #define SAID	    64
 #define SAY_AGAIN_S 600 /* who is refused comes back every few seconds; the event does not */
@@ -131,11 +132,12 @@ static uint8_t intent_grade(const struct model *m, size_t node, size_t shard, co
 	/* permits that others hold may be used until they are back: a withdrawal waits for them */
 	if (cell->wanted == withdrawn && cell->announced && !cell->may_withdraw)
 		return cell->grade;
-	if (!n->drain.on)
+	bool away = n->shards[shard].drill_away;
+	if (!n->drain.on && !away)
 		return cell->wanted;
 	/* a new leader has not heard everybody yet: a drained node stays as it is meanwhile */
 	bool settling = mono_diff_ms(m->term_at, mono_now()) < SETTLE_MS;
-	if (n->drain.stage == DRAIN_WITHDRAWN &&
+	if ((away || n->drain.stage == DRAIN_WITHDRAWN) &&
 	    (model_covered(m, node, shard) || (settling && !n->shards[shard].announced)))
 		return withdrawn;
 	ssize_t drain = cluster_grade(m->cl, "drain");
@@ -174,7 +176,38 @@ static void fill_intent(const struct model *m, size_t node, size_t shard, struct
 	const struct node_shard *ns = &m->nodes[node].shards[shard];
 	bool pending = ns->told_withdrawn || (ns->permit && ns->permit_end_us == LEASE_NEVER);
 	in->permit_ms = ns->grant && !pending ? PERMIT_MS : 0;
-	in->expires_ms = g ? EXPIRES_MS : 0;
+	in->expires_ms = !g ? 0 : cell->drilled || ns->drill_away ? DRILL_MS : EXPIRES_MS;
+}
+
+/* What a drill has this node simulate. */
+static void fill_simulate(const struct model *m, size_t node, struct msg_directive *d)
+{
+	const struct node_live *n = &m->nodes[node];
+
+	memcpy(d->drill, m->drill, sizeof(m->drill));
+	d->simulate = xcalloc(m->cl->n_shards + m->cl->n_services + 2, sizeof(*d->simulate));
+	struct simulate *s = d->simulate;
+	if (n->drill_mute)
+		*s++ = (struct simulate){ .what = SIMULATE_MUTE };
+	if (n->drill_deaf)
+		*s++ = (struct simulate){ .what = SIMULATE_DEAF };
+	for (size_t i = 0; i < m->cl->n_services; i++) {
+		if (strcmp(n->drill_dead, "*") != 0 && strcmp(n->drill_dead, m->cl->services[i].name) != 0)
+			continue;
+		s->what = SIMULATE_DEAD;
+		memcpy((s++)->service, m->cl->services[i].name, NAME_LEN);
+	}
+	for (size_t k = 0; k < m->cl->n_shards; k++) {
+		if (!n->shards[k].drill_dead)
+			continue;
+		s->what = SIMULATE_DEAD;
+		memcpy((s++)->shard, m->cl->shards[k].name, NAME_LEN);
+	}
+	d->n_simulate = (size_t)(s - d->simulate);
+	if (d->n_simulate > MAX_SHARDS)
+		d->n_simulate = MAX_SHARDS;
+	for (size_t i = 0; i < d->n_simulate; i++)
+		d->simulate[i].for_ms = DRILL_MS;
 }
 
 static void build(const struct session *s, struct msg_directive *ret_d)
@@ -190,13 +223,17 @@ static void build(const struct session *s, struct msg_directive *ret_d)
 	}
 	for (size_t i = 0; i < d.n_shards && !s->heard_us; i++)
 		d.shards[i].permit_ms = 0;
+	if (m->drill[0])
+		fill_simulate(m, (size_t)s->node, &d);
 	*ret_d = d;
 }
 
-static bool same_shards(const struct msg_directive *a, const struct msg_directive *b)
+static bool same_orders(const struct msg_directive *a, const struct msg_directive *b)
 {
-	return a->n_shards == b->n_shards &&
-	       (!a->n_shards || memcmp(a->shards, b->shards, a->n_shards * sizeof(*a->shards)) == 0);
+	return a->n_shards == b->n_shards && a->n_simulate == b->n_simulate &&
+	       (!a->n_shards || memcmp(a->shards, b->shards, a->n_shards * sizeof(*a->shards)) == 0) &&
+	       (!a->n_simulate ||
+		memcmp(a->simulate, b->simulate, a->n_simulate * sizeof(*a->simulate)) == 0);
 }
 
 /* Books what the agent may hold once this directive is out. It may hold what it had before, too, until a
@@ -236,7 +273,8 @@ static void direct(struct session *s)
 
 	build(s, &m.directive);
 	bool fresh = mono_is_set(s->sent_at) && mono_diff_ms(s->sent_at, mono_now()) < RENEW_MS;
-	if (!m.directive.n_shards || (fresh && same_shards(&m.directive, &s->last))) {
+	bool nothing = !m.directive.n_shards && !m.directive.n_simulate && !s->last.n_simulate;
+	if (nothing || (fresh && same_orders(&m.directive, &s->last))) {
 		directive_done(&m.directive);
 		return;
 	}
@@ -520,6 +558,7 @@ static void welcome(struct session *s, const struct msg_hello *h)
 	memcpy(s->allow, h->prefixes, h->n_prefixes * sizeof(*s->allow));
 	s->n_allow = h->n_prefixes;
 	n->connected = true;
+	n->no_drills = h->no_drills;
 	n->measured = false;
 	n->connected_at = mono_now();
 	snprintf(n->addr, sizeof(n->addr), "%s", link_addr(s->link));

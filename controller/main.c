@@ -11,6 +11,7 @@
 #include "controller/api/api.h"
 #include "controller/backup.h"
 #include "controller/config.h"
+#include "controller/drill/drill.h"
 #include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
@@ -38,6 +39,8 @@ static void stop(void *arg)
 	uv_close((uv_handle_t *)&a->hup, NULL);
 	if (a->api)
 		api_free(a->api);
+	if (a->c.drills)
+		drills_free(a->c.drills);
 	if (a->c.rounds)
 		rounds_free(a->c.rounds);
 	if (a->c.fleet)
@@ -95,6 +98,7 @@ static int start_listening(struct app *a, const struct ctrl_config *cfg, struct 
 	if (err < 0)
 		return err;
 	a->c.rounds = rounds_new(&a->c);
+	a->c.drills = drills_new(&a->c);
 	return api_new(&a->c, &api, &a->api, ret_why);
 }
 

@@ -152,7 +152,8 @@ static double offered_bps(const struct shard_meter *sm)
 	return by_syn > carried ? by_syn : carried;
 }
 
-static void fill_shard(const struct shard_meter *sm, bool dropping, struct node_shard *ns)
+/* times: 1, or what a surge drill makes of the load */
+static void fill_shard(const struct shard_meter *sm, bool dropping, double times, struct node_shard *ns)
 {
 	double carried = sm->out_bps > sm->in_bps ? sm->out_bps : sm->in_bps;
 
@@ -168,6 +169,15 @@ static void fill_shard(const struct shard_meter *sm, bool dropping, struct node_
 	ns->lo[RES_PPS] = sm->pps;
 	ns->hi[RES_PPS] = sm->pps * scale;
 	ns->lo[RES_CONNS] = ns->hi[RES_CONNS] = sm->syn_rate;
+	for (int i = 0; i < RES_N; i++) {
+		ns->lo[i] *= times;
+		ns->hi[i] *= times;
+	}
+}
+
+static double surge_of(const struct node_live *n)
+{
+	return n->surge > 0 ? n->surge : 1;
 }
 
 static double hottest(const double *load, const double *cap)
@@ -204,8 +214,8 @@ static void fill_node(const struct meter *m, const struct cl_node *cn, size_t n_
 	double other = m->bps > carried ? m->bps - carried : 0;
 	n->carried_bps = m->bps;
 	n->load[RES_BPS] = fmin(offered + other, cn->cap[RES_BPS] * DEMAND_MAX);
-	n->load[RES_PPS] = m->pps;
-	n->load[RES_CONNS] = conns;
+	n->load[RES_PPS] = m->pps * surge_of(n);
+	n->load[RES_CONNS] = conns * surge_of(n);
 	n->load[RES_CPU] = m->cpu;
 	share_cpu(m, n, n_shards);
 	n->util = hottest(n->load, cn->cap);
@@ -250,7 +260,7 @@ bool meter_feed(struct meter *m, const struct cluster *cl, size_t node, const st
 	for (size_t i = 0; i < cl->n_shards; i++) {
 		feed_shard(m, &m->shards[i], &cl->shards[i], r, dt, dropping);
 		if (m->primed)
-			fill_shard(&m->shards[i], dropping, &n->shards[i]);
+			fill_shard(&m->shards[i], dropping, surge_of(n), &n->shards[i]);
 	}
 	bool had = m->primed;
 	m->primed = true;

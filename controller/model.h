@@ -56,6 +56,8 @@ struct node_shard {
 	mono_t permit_until;	/* about the same on ours: to be shown, not to be believed */
 	uint64_t revoke_seq;	/* directive that took it back; 0: none */
 	bool told_withdrawn;	/* by the last directive that named it */
+	bool drill_away;	/* a drill withdraws it here, others of the site carry on */
+	bool drill_dead;	/* a drill has the agent take it for dead */
 };
 
 /* It may withdraw by itself, or have done so unheard: nobody counts on it. */
@@ -84,6 +86,10 @@ struct node_live {
 	uint64_t applied_seq, sent_seq;
 	char applied_error[TEXT_LEN];
 	struct meter *meter; /* counters -> rates */
+	bool no_drills;	     /* its agent refuses to simulate */
+	bool drill_mute, drill_deaf;
+	char drill_dead[NAME_LEN]; /* a drill has the agent take this service for dead; "*": all of them */
+	double surge;		   /* a drill sees its load multiplied; 0: as it is */
 };
 
 struct site_live {
@@ -91,6 +97,7 @@ struct site_live {
 	double load[RES_N], cap[RES_N], util; /* of healthy nodes */
 	mono_t report_at;		      /* oldest that counts */
 	struct drain drain;
+	bool drilled; /* never a receiver meanwhile */
 };
 
 /* One (site, shard). */
@@ -103,6 +110,7 @@ struct cell_live {
 	uint8_t wanted; /* what was ordered */
 	uint8_t grade;	/* the weakest any announcing node really has; withdrawn when none announces */
 	bool announced;
+	bool drilled;	   /* a drill's until it is restored: steering keeps off */
 	bool may_withdraw; /* I1 holds without it, all permits used: a withdrawal may go out */
 	bool unsaved;	   /* the store does not have it yet */
 	mono_t changed_at;
@@ -123,6 +131,7 @@ struct model {
 	uint64_t epoch;
 	mono_t started_at;
 	mono_t term_at; /* since when this controller gives the orders */
+	char drill[16]; /* id of the drill under way, "": none */
 };
 
 void model_init(struct model *m, struct cluster *cl);

@@ -97,7 +97,7 @@ static void fill_site(const struct model *m, size_t i, mono_t now, struct snap_s
 
 	memcpy(ret->name, cs->name, sizeof(ret->name));
 	ret->healthy = s->healthy;
-	ret->draining = s->drain.on;
+	ret->draining = s->drain.on || s->drilled;
 	ret->age_ms = age_ms(s->report_at, now);
 	ret->dropping = s->dropping;
 	memcpy(ret->cap, s->cap, sizeof(ret->cap));
@@ -147,7 +147,7 @@ void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_sn
 			 * its base */
 			to->wanted = c->ordered ? c->wanted : c->announced ? c->grade : c->base;
 			to->base = c->base;
-			to->pinned = model_hand(m, i, k).held;
+			to->pinned = model_hand(m, i, k).held || c->drilled;
 			to->announced = c->announced;
 		}
 	*ret_snapshot = s;

@@ -471,6 +471,16 @@ static void say_plan(struct rounds *r, const struct plan *p)
 	r->said = s;
 }
 
+static bool drill_takes_node(const struct model *m, size_t site, size_t shard)
+{
+	const struct cl_site *cs = &m->cl->sites[site];
+
+	for (size_t i = 0; i < cs->n_nodes; i++)
+		if (m->nodes[cs->nodes[i]].shards[shard].drill_away)
+			return true;
+	return false;
+}
+
 static bool site_has_drained_node(const struct model *m, size_t site)
 {
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
@@ -511,7 +521,8 @@ static void follow_hands(struct rounds *r)
 		for (size_t k = 0; k < m->cl->n_shards; k++) {
 			struct cell_live *cell = model_cell(m, i, k);
 			/* draining one node speaks for its whole site: say what the others keep */
-			if (!cell->ordered && cell->announced && site_has_drained_node(m, i))
+			if (!cell->ordered && cell->announced &&
+			    (site_has_drained_node(m, i) || drill_takes_node(m, i, k)))
 				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
 			follow_cell(r, i, k);
 		}
@@ -662,11 +673,37 @@ const struct rounds_view *rounds_view(const struct rounds *r)
 	return r && r->view.rounds ? &r->view : NULL;
 }
 
+int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 struct guard_verdict *ret_verdict)
+{
+	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
+	return guard_check(r->guard, &doc(r)->policy, &r->snap, moves, n, actor, ret_verdict);
+}
+
 int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 			  struct guard_verdict *ret_verdict)
 {
-	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
-	return guard_check(r->guard, &doc(r)->policy, &r->snap, moves, n, ACTOR_OPERATOR, ret_verdict);
+	return rounds_guard(r, moves, n, ACTOR_OPERATOR, ret_verdict);
+}
+
+int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 const char *why, struct guard_verdict *ret_verdict)
+{
+	int err = rounds_guard(r, moves, n, actor, ret_verdict);
+
+	if (err < 0)
+		return err;
+	guard_commit(r->guard, &r->snap, moves, n);
+	for (size_t i = 0; i < n; i++)
+		order(r, moves[i].site, moves[i].shard, moves[i].to, "drill", why);
+	decide_permits(r); /* a withdrawal waits for permits that are out */
+	fleet_direct(r->c->fleet);
+	return 0;
+}
+
+int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites)
+{
+	return think_forecast(r->think, rounds_snapshot(r), moves, n, ret_sites);
 }
 
 void rounds_changed(struct rounds *r)

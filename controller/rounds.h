@@ -31,6 +31,15 @@ const struct rounds_view *rounds_view(const struct rounds *r);
 /* I1 for an operator's change: would these cells weakened to `to` leave a shard too thin? */
 int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 			  struct guard_verdict *ret_verdict);
+/* The same of anybody's change, by all rules that bind the actor. */
+int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 struct guard_verdict *ret_verdict);
+/* Asks the guard, writes down, orders, tells the agents. 0, or ERR_GUARD: nothing was ordered. Cells that a
+ * drill moves are its own until rounds_release. */
+int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 const char *why, struct guard_verdict *ret_verdict);
+/* Where the load would be, per site of the model. 0, or -EBUSY. */
+int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites);
 /* What if these were ordered now? Nothing is remembered. 0, or -EBUSY while a plan is being made (ask again).
  * Indices are those of the model. The caller calls plan_done. */
 int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "controller/drill/drill.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 #include "proto/base/err.h"
@@ -98,6 +99,8 @@ static void begin(struct term *t, mono_t at)
 	}
 	events_standby(c->events, false);
 	rounds_begin(c->rounds);
+	if (c->drills)
+		drills_load(c->drills);
 	fleet_lead(c->fleet);
 	events_emit(c->events, NULL, 0, "leader", "info",
 		    json_pack("{s:s, s:s, s:I}", "name", c->lead.name, "api", c->lead.api, "epoch",

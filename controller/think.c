@@ -114,6 +114,15 @@ int think_whatif(struct think *t, const struct snapshot *s, const struct move *m
 	return 0;
 }
 
+int think_forecast(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
+		   struct site_forecast *ret_sites)
+{
+	if (t->busy)
+		return -EBUSY;
+	engine_forecast(t->engine, s, moves, n, ret_sites);
+	return 0;
+}
+
 int think_save(struct think *t, struct buf *out)
 {
 	if (t->busy)

@@ -20,6 +20,9 @@ bool think_busy(const struct think *t);
 void think_set_policy(struct think *t, const struct policy *p);
 int think_whatif(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
 		 struct plan *ret_plan);
+/* engine_forecast, or -EBUSY. */
+int think_forecast(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
+		   struct site_forecast *ret_sites);
 /* -EBUSY while thinking. */
 int think_save(struct think *t, struct buf *out);
 int think_load(struct think *t, const char *text, size_t len);

@@ -3,3 +3,13 @@ unit += simulate
 simulate_src := agent/simulate.c proto/base/mem.c
 unit += forecast
 forecast_src := $(steer) $(base)
+unit += drill
+drill_model := controller/model.c controller/observe.c controller/meter.c controller/cluster.c controller/cluster_schema.c \
+               $(steer)
+drill_pure  := $(addprefix controller/drill/,kind.c preflight.c record.c report.c report_html.c schedule.c series.c \
+               table.c watch.c)
+drill_src   := $(drill_pure) $(drill_model) $(base)
+# on a clock of its own
+unit += drills
+drills_src  := $(wildcard controller/drill/*.c) $(drill_model) controller/events.c controller/store.c controller/store_memory.c \
+               controller/lead.c $(filter-out proto/base/mono.c,$(base))

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a drill does to the model: real grades go through rounds and the guard; everything else are marks that
+ * fleet puts into the next directive. */
+#include <errno.h>
+#include <string.h>
+
+#include "controller/drill/drill_int.h"
+#include "controller/fleet.h"
+#include "proto/base/err.h"
+
+static struct model *model(const struct drills *d)
+{
+	return &d->c->model;
+}
+
+static const char *why_of(const struct drills *d, char *buf, size_t size)
+{
+	snprintf(buf, size, "drill d%u: %.200s", d->r.id, d->r.spec.reason);
+	return buf;
+}
+
+/* The cell a target speaks for, when it speaks for a whole site's. */
+static bool cell_of(const struct drills *d, size_t i, struct target_at *at)
+{
+	return target_find(model(d)->cl, &d->r.targets[i], at) && at->node < 0 && at->shard >= 0;
+}
+
+static struct move move_to(const struct drills *d, const struct target_at *at, uint8_t to)
+{
+	const struct cell_live *c = model_cell(model(d), at->site, (size_t)at->shard);
+
+	return (struct move){ .site = at->site,
+			      .shard = (size_t)at->shard,
+			      .from = c->ordered ? c->wanted : c->grade,
+			      .to = to,
+			      .kind = MOVE_OPERATOR };
+}
+
+/* A node that is alone at its site takes the site's announcement with it. */
+static bool takes_site(const struct model *m, const struct target_at *at)
+{
+	const struct cl_site *cs = &m->cl->sites[at->site];
+
+	if (at->node < 0)
+		return true;
+	for (size_t i = 0; i < cs->n_nodes; i++)
+		if (cs->nodes[i] != (size_t)at->node && m->nodes[cs->nodes[i]].shards[at->shard].announced)
+			return false;
+	return true;
+}
+
+size_t act_moves(const struct drills *d, size_t from, size_t to, struct move *ret_moves)
+{
+	ssize_t grade = cluster_grade(model(d)->cl, d->r.kind->grade);
+	struct target_at at;
+	size_t n = 0;
+
+	for (size_t i = from; i < to && grade >= 0; i++)
+		if (target_find(model(d)->cl, &d->r.targets[i], &at) && at.shard >= 0 &&
+		    takes_site(model(d), &at))
+			ret_moves[n++] = move_to(d, &at, (uint8_t)grade);
+	return n;
+}
+
+static int order_grades(struct drills *d, size_t from, size_t to, char *ret_why)
+{
+	auto_free struct move *moves = xcalloc(to - from + 1, sizeof(*moves));
+	uint8_t grade = (uint8_t)cluster_grade(model(d)->cl, d->r.kind->grade);
+	struct guard_verdict verdict;
+	struct target_at at;
+	char why[TEXT_LEN];
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++) {
+		if (!cell_of(d, i, &at))
+			continue;
+		if (model_cell(model(d), at.site, (size_t)at.shard)->wanted != grade)
+			moves[n++] = move_to(d, &at, grade);
+	}
+	if (!n)
+		return 0;
+	int err = rounds_order(d->c->rounds, moves, n, ACTOR_DRILL, why_of(d, why, sizeof(why)), &verdict);
+	if (err < 0)
+		snprintf(ret_why, TEXT_LEN, "%s: %.240s", guard_str(verdict.id), verdict.why);
+	return err < 0 && verdict.id == GUARD_I7 ? -EAGAIN : err;
+}
+
+/* weaken one target by a mark; on false: take the mark away */
+static void mark(struct drills *d, size_t i, bool on)
+{
+	struct model *m = model(d);
+	struct target_at at;
+
+	if (!target_find(m->cl, &d->r.targets[i], &at))
+		return;
+	const struct cl_site *cs = &m->cl->sites[at.site];
+	for (size_t k = 0; k < cs->n_nodes; k++) {
+		struct node_live *n = &m->nodes[cs->nodes[k]];
+		if (at.node >= 0 && cs->nodes[k] != (size_t)at.node)
+			continue;
+		switch (d->r.kind->effect) {
+		case EFFECT_GRADE:
+			if (at.node >= 0)
+				n->shards[at.shard].drill_away = on;
+			break;
+		case EFFECT_DEAD:
+			n->shards[at.shard].drill_dead = on;
+			break;
+		case EFFECT_MUTE:
+			n->drill_mute = on;
+			break;
+		case EFFECT_DEAF:
+			n->drill_deaf = on;
+			break;
+		case EFFECT_SURGE:
+			n->surge = on ? d->r.spec.factor : 0;
+			break;
+		default:
+			break;
+		}
+		if (!on)
+			n->drill_dead[0] = 0;
+	}
+}
+
+int act_weaken(struct drills *d, size_t from, size_t to, char *ret_why)
+{
+	int err = d->r.kind->effect == EFFECT_GRADE ? order_grades(d, from, to, ret_why) : 0;
+
+	if (err < 0)
+		return err;
+	snprintf(model(d)->drill, sizeof(model(d)->drill), "d%u", d->r.id);
+	for (size_t i = from; i < to; i++) {
+		mark(d, i, true);
+		d->r.targets[i].on = true;
+	}
+	fleet_direct(d->c->fleet);
+	return 0;
+}
+
+void act_whole(struct drills *d)
+{
+	struct model *m = model(d);
+	struct target_at at;
+
+	for (size_t i = 0; i < d->r.n_targets && d->r.kind->effect == EFFECT_DEAD; i++) {
+		if (!target_find(m->cl, &d->r.targets[i], &at))
+			continue;
+		const struct cl_site *cs = &m->cl->sites[at.site];
+		for (size_t k = 0; k < cs->n_nodes; k++)
+			if (at.node < 0 || cs->nodes[k] == (size_t)at.node)
+				snprintf(m->nodes[cs->nodes[k]].drill_dead, NAME_LEN, "%s",
+					 d->r.spec.service[0] ? d->r.spec.service : "*");
+	}
+	fleet_direct(d->c->fleet);
+}
+
+/* Back to what the document or the operator wants now. */
+static void order_back(struct drills *d, size_t from, size_t to)
+{
+	auto_free struct move *moves = xcalloc(to - from + 1, sizeof(*moves));
+	struct guard_verdict verdict;
+	struct target_at at;
+	char why[TEXT_LEN];
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++) {
+		if (!cell_of(d, i, &at))
+			continue;
+		const struct cell_live *c = model_cell(model(d), at.site, (size_t)at.shard);
+		if (c->ordered && c->wanted != c->base)
+			moves[n++] = move_to(d, &at, c->base);
+	}
+	if (n &&
+	    rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), &verdict) < 0 &&
+	    d->looked++ == 0)
+		events_emit(d->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
+			    "drill d%u cannot be restored yet (%s): %s", d->r.id, guard_str(verdict.id),
+			    verdict.why);
+}
+
+void act_restore(struct drills *d, size_t from, size_t to)
+{
+	bool was = false;
+
+	if (d->r.kind->effect == EFFECT_GRADE)
+		order_back(d, from, to);
+	for (size_t i = from; i < to; i++) {
+		was |= d->r.targets[i].on;
+		mark(d, i, false);
+		d->r.targets[i].on = false;
+	}
+	if (was)
+		fleet_direct(d->c->fleet);
+}
+
+void act_claim(struct drills *d)
+{
+	struct model *m = model(d);
+	struct target_at at;
+
+	snprintf(m->drill, sizeof(m->drill), "d%u", d->r.id);
+	for (size_t i = 0; i < d->r.n_targets && drill_moves(d->r.kind); i++) {
+		if (!target_find(m->cl, &d->r.targets[i], &at) || at.shard < 0 || at.node >= 0)
+			continue;
+		model_cell(m, at.site, (size_t)at.shard)->drilled = true;
+		m->sites[at.site].drilled = true;
+	}
+}
+
+void act_release(struct drills *d)
+{
+	struct model *m = model(d);
+
+	m->drill[0] = 0;
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++)
+		m->cells[i].drilled = false;
+	for (size_t i = 0; i < m->cl->n_sites; i++)
+		m->sites[i].drilled = false;
+	for (size_t i = 0; i < m->cl->n_nodes; i++) {
+		struct node_live *n = &m->nodes[i];
+		n->drill_mute = n->drill_deaf = false;
+		n->drill_dead[0] = 0;
+		n->surge = 0;
+		for (size_t k = 0; k < m->cl->n_shards; k++)
+			n->shards[k].drill_away = n->shards[k].drill_dead = false;
+	}
+	fleet_direct(d->c->fleet);
+}

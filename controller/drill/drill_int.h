@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files that run drills share: drill.c (states), act.c (effects), ops.c (the operator), view.c. */
+#ifndef DRILL_INT_H
+#define DRILL_INT_H
+#include <uv.h>
+
+#include "controller/drill/drill.h"
+#include "controller/drill/report.h"
+#include "controller/drill/schedule.h"
+
+struct drills {
+	struct controller *c;
+	uv_timer_t timer;
+	unsigned last_id;
+	unsigned reads;			/* of the store, see controller.reads */
+	json_t *past;			/* array of summaries, oldest first */
+	json_t *last;			/* {SITE: {KIND: {"id", "wall_ms", "verdict"}}} */
+	json_t *schedule;		/* as given */
+	json_t *schedule_last;		/* {NAME: wall_ms} */
+	int64_t schedule_not_before_ms; /* wall: after a refusal */
+	struct readiness *ready;	/* view.c */
+
+	/* the drill under way */
+	bool running;
+	struct drill_record r;
+	char etag[24]; /* of the document it began with */
+	struct series series;
+	struct watch watch;
+	struct progress progress;
+	struct prediction prediction; /* of the stage */
+	struct noise *noise;	      /* per site of the document */
+	struct findings found;
+	bool applied;	   /* the stage's effects are out */
+	bool hurry;	   /* restore at once */
+	size_t back_from;  /* restoring: targets from here on are asked back */
+	unsigned looked;   /* samples since the stage settled, or of the baseline */
+	uint64_t moves_at; /* steering's moves at the beginning */
+	mono_t began_at, state_at, stage_at, sampled_at, full_at, grace_until;
+};
+
+/* drill.c */
+void drills_tick(struct drills *d);			     /* every DRILLS_TICK_MS */
+void drills_begin(struct drills *d, struct drill_record *r); /* takes r */
+int drills_event(struct drills *d, enum drill_event ev, const char *actor, const char *why);
+
+/* act.c: effects on the model and the wire. Idempotent. */
+int act_weaken(struct drills *d, size_t from, size_t to, char *ret_why); /* 0, -EAGAIN, ERR_GUARD */
+void act_whole(struct drills *d); /* all targets are weakened: services count as dead */
+void act_restore(struct drills *d, size_t from, size_t to);
+void act_release(struct drills *d); /* nothing is a drill's any more */
+void act_claim(struct drills *d);   /* steering keeps off the targets */
+size_t act_moves(const struct drills *d, size_t from, size_t to,
+		 struct move *ret_moves); /* to the kind's grade */
+
+/* ops.c */
+int ops_facts(struct drills *d, const struct drill_spec *spec, struct preflight *p,
+	      struct site_forecast *forecast, struct preflight_facts *ret_f);
+
+/* view.c */
+json_t *view_summary(const json_t *report);
+/* One site's forecasts anew, the next one's the next time: never long at once. */
+void readiness_step(struct drills *d);
+void readiness_done(struct drills *d);
+void drill_id(unsigned id, char ret_id[16]);
+#endif

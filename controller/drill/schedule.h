@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Drills that begin by themselves: off unless enabled, only inside windows, never on blackout days, each no
+ * more often than it says. UTC throughout. Pure.
+ * {"enabled": false, "windows": [{"days": ["tue", "wed"], "from": "10:00", "to": "12:00"}],
+ *  "blackout": [{"from": "2026-12-20", "to": "2027-01-03", "reason": "..."}],
+ *  "drills": [{"name": "fra monthly", "every_days": 30, "spec": {as for POST /v1/drills}}]} */
+#ifndef DRILL_SCHEDULE_H
+#define DRILL_SCHEDULE_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SCHEDULE_WINDOWS_MAX  32
+#define SCHEDULE_BLACKOUT_MAX 128
+#define SCHEDULE_DRILLS_MAX   128
+
+/* Appends {"pointer", "reason"} for everything wrong with it; specs are only looked at for being objects. */
+void schedule_check(const json_t *schedule, json_t *errors);
+/* Inside a window and no blackout. ret_why (128 bytes): why not. */
+bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why);
+/* The drill that has waited longest, or NULL. last: {"NAME": wall ms of its last start}. Borrowed. */
+const json_t *schedule_due(const json_t *schedule, const json_t *last, int64_t wall_ms);
+#endif
