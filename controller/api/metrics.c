@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/drill/drill.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 
@@ -223,6 +224,35 @@ static void api_answers(struct page *p)
 	label(p, "class", "5xx", (double)p->a->answers[API_5XX]);
 }
 
+/* -- drills ------------------------------------------------------------------------------------------- */
+
+static void one_age(const char *site, const char *kind, int64_t wall_ms, const char *verdict, void *arg)
+{
+	(void)verdict;
+	label2(arg, "site", site, "kind", kind, (double)(wall_now_ms() - wall_ms) / 1000);
+}
+
+static void one_verdict(const char *site, const char *kind, int64_t wall_ms, const char *verdict, void *arg)
+{
+	(void)wall_ms;
+	label2(arg, "site", site, "kind", kind, strcmp(verdict, "passed") == 0);
+}
+
+static void drill_age(struct page *p)
+{
+	drills_each_last(p->a->c->drills, one_age, p);
+}
+
+static void drill_passed(struct page *p)
+{
+	drills_each_last(p->a->c->drills, one_verdict, p);
+}
+
+static double drill_running(const struct page *p)
+{
+	return p->m->drill[0] != 0;
+}
+
 /* -- per site, node, shard, cell ---------------------------------------------------------------------- */
 
 static double site_healthy(const struct page *p, size_t i)
@@ -375,6 +405,9 @@ static const struct family families[] = {
 	{ "sluice_overrides_unconfirmed", GAUGE, "Those that revert by themselves unless confirmed.", .one = overrides_unconfirmed },
 	{ "sluice_api_connections", GAUGE, "HTTPS connections open.", .one = api_connections },
 	{ "sluice_api_streams", GAUGE, "Event streams open.", .one = api_streams },
+	{ "sluice_drill_age_seconds", GAUGE, "Since a drill of this kind last ended at the site.", .words = drill_age },
+	{ "sluice_drill_passed", GAUGE, "1 when the last drill of this kind at the site passed.", .words = drill_passed },
+	{ "sluice_drill_running", GAUGE, "1 while a drill weakens something.", .one = drill_running },
 	{ "sluice_site_healthy", GAUGE, "1 when a node of the site reports, serves and has BGP.", .site = site_healthy },
 	{ "sluice_site_util_ratio", GAUGE, "Load of the site's hottest resource over its capacity.", .site = site_util },
 	{ "sluice_site_dropping", GAUGE, "1 while the site drops traffic.", .site = site_dropping },

@@ -15,6 +15,7 @@
 #define A	      ROLE_ADMIN
 #define PAGE	      "limit after"
 #define OPEN_BODY_MAX (64 * 1024) /* from whom nobody knows */
+#define DRILL	      "kind site node service shard reason hold_s max_s factor"
 #define DRAIN	      "reason expires_s wait_s residual_pct withdraw"
 
 /* clang-format off */
@@ -59,6 +60,18 @@ static const struct route table[] = {
 	{ "GET",    "/v1/certificates",              V, res_certificates_list,  NULL, NULL },
 	{ "GET",    "/v1/plan",                      V, res_plan_get,           NULL, NULL },
 	{ "POST",   "/v1/whatif",                    V, res_whatif_post,        NULL, "drain lose moves" },
+	{ "GET",    "/v1/drills",                    V, res_drills_list,        NULL, NULL },
+	{ "POST",   "/v1/drills",                    O, res_drills_post,        NULL, DRILL },
+	{ "POST",   "/v1/drills/plan",               V, res_drills_plan,        NULL, DRILL },
+	{ "GET",    "/v1/drills/{id}",               V, res_drills_get,         NULL, NULL },
+	{ "POST",   "/v1/drills/{id}/hold",          O, res_drills_hold,        NULL, "reason" },
+	{ "POST",   "/v1/drills/{id}/resume",        O, res_drills_resume,      NULL, "reason" },
+	{ "POST",   "/v1/drills/{id}/abort",         O, res_drills_abort,       NULL, "reason" },
+	{ "POST",   "/v1/drills/{id}/probe",         O, res_drills_probe,       NULL, "from sent lost longest_gap_ms" },
+	{ "GET",    "/v1/drills/{id}/report",        V, res_drills_report,      "format", NULL },
+	{ "GET",    "/v1/drill-schedule",            V, res_drill_schedule_get, NULL, NULL },
+	{ "PUT",    "/v1/drill-schedule",            A, res_drill_schedule_put, NULL, "enabled windows blackout drills" },
+	{ "GET",    "/v1/readiness",                 V, res_readiness_get,      NULL, NULL },
 	{ "GET",    "/v1/status",                    V, res_status_get,         NULL, NULL },
 	{ "GET",    "/openapi.json",                 ROLE_NONE, openapi_get,            NULL, NULL },
 	{ "GET",    "/metrics",                      ROLE_NONE, metrics_get,            NULL, NULL },

@@ -64,4 +64,6 @@ extern const struct cmd cmd_apply, cmd_status, cmd_get, cmd_drain, cmd_undrain, 
 	cmd_pki_rotate, cmd_probe, cmd_top, cmd_audit, cmd_override_set, cmd_override_list,
 	cmd_override_confirm, cmd_override_delete, cmd_token_create, cmd_token_list, cmd_token_revoke,
 	cmd_node_token, cmd_node_revoke, cmd_node_certs;
+extern const struct cmd cmd_drill_plan, cmd_drill_start, cmd_drill_watch, cmd_drill_hold, cmd_drill_resume,
+	cmd_drill_abort, cmd_drill_list, cmd_drill_report, cmd_drill_schedule, cmd_readiness;
 #endif

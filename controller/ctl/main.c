@@ -15,6 +15,8 @@
 static const struct cmd *const commands[] = {
 	&cmd_status, &cmd_top, &cmd_get, &cmd_plan, &cmd_whatif, &cmd_apply,
 	&cmd_drain, &cmd_undrain, &cmd_override_set, &cmd_override_list, &cmd_override_confirm, &cmd_override_delete,
+	&cmd_drill_plan, &cmd_drill_start, &cmd_drill_watch, &cmd_drill_hold, &cmd_drill_resume, &cmd_drill_abort,
+	&cmd_drill_list, &cmd_drill_report, &cmd_drill_schedule, &cmd_readiness,
 	&cmd_mode, &cmd_events, &cmd_explain, &cmd_audit, &cmd_probe,
 	&cmd_node_token, &cmd_node_revoke, &cmd_node_certs,
 	&cmd_token_create, &cmd_token_list, &cmd_token_revoke, &cmd_token_new,
@@ -203,7 +205,8 @@ int ctl_problem(const struct ctl *ctl, const struct reply *r)
 
 	ctl_fail("%s (%ld)%s%s", title, r->status, detail ? ": " : "", detail ? detail : "");
 	json_array_foreach(json_object_get(r->json, "errors"), i, e)
-		ctl_fail("  %s: %s", text_of(e, "pointer", "(document)"), text_of(e, "reason", "?"));
+		ctl_fail("  %s: %s", text_of(e, "pointer", text_of(e, "code", "(document)")),
+			 text_of(e, "reason", "?"));
 	if (r->status == 401 && !ctl->api.token_file)
 		ctl_fail("no token was sent: give --token-file FILE or set SLUICE_TOKEN_FILE");
 	if (r->status >= 300 && r->status < 400 && r->location[0])

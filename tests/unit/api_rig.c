@@ -12,6 +12,7 @@
 
 #include "controller/api/api_int.h"
 #include "controller/enrol.h"
+#include "controller/drill/drill_int.h"
 #include "controller/fleet.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -45,11 +46,6 @@ int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 	return stub.guard_refuses ? ERR_GUARD : 0;
 }
 
-const char *guard_str(enum guard_id id)
-{
-	return id == GUARD_I1 ? "I1" : "?";
-}
-
 void fleet_revoked(struct fleet *f)
 {
 	(void)f;
@@ -61,6 +57,40 @@ bool fleet_identity(struct fleet *f, size_t node, struct fleet_identity *ret)
 	(void)node;
 	(void)ret;
 	return false;
+}
+
+int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 struct guard_verdict *ret_verdict)
+{
+	(void)actor;
+	return rounds_guard_operator(r, moves, n, ret_verdict);
+}
+
+int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
+		 const char *why, struct guard_verdict *ret_verdict)
+{
+	(void)why;
+	return rounds_guard(r, moves, n, actor, ret_verdict);
+}
+
+int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites)
+{
+	(void)r;
+	(void)moves;
+	(void)n;
+	ret_sites[0] = ret_sites[1] = (struct site_forecast){ 0.9, 0.5, 0.6, 0.7 };
+	return stub.busy ? -EBUSY : 0;
+}
+
+const struct snapshot *rounds_snapshot(struct rounds *r)
+{
+	(void)r;
+	return NULL;
+}
+
+void fleet_direct(struct fleet *f)
+{
+	(void)f;
 }
 
 size_t fleet_sessions(const struct fleet *f)
@@ -343,6 +373,26 @@ int rig_group_setup(void **state)
 	return 0;
 }
 
+void rig_drill(enum drill_state s)
+{
+	struct store_op op = { "drill/current", NULL };
+	json_auto_t *body = json_pack("{s:s, s:s, s:s}", "kind", "tabletop", "site", "fra", "reason", "test"),
+		    *errors = json_array(), *drill = NULL;
+	struct drills *d = t.c.drills;
+	struct drill_spec spec;
+
+	assert_int_equal(store_write(t.c.store, &op, 1, NULL), 0);
+	drills_load(d);
+	if (s == DRILL_DRAFT)
+		return;
+	d->last_id = 0;
+	spec_parse(body, &spec, errors);
+	assert_int_equal(drills_start(d, "test", &spec, &drill).status, 200);
+	d->r.state = s;
+	if (s == DRILL_REPORT)
+		drills_tick(d);
+}
+
 int rig_setup(void **state)
 {
 	char why[TEXT_LEN] = "";
@@ -363,6 +413,7 @@ int rig_setup(void **state)
 	fill_model();
 	endpoint_parse("127.0.0.1:1", &cfg.listen, NULL);
 	((struct sockaddr_in *)&cfg.listen)->sin_port = 0;
+	t.c.drills = drills_new(&t.c);
 	if (api_new(&t.c, &cfg, &t.a, why) != 0)
 		fail_msg("%s", why);
 	https.loop = &t.loop;
@@ -375,6 +426,7 @@ int rig_teardown(void **state)
 {
 	(void)state;
 	api_free(t.a);
+	drills_free(t.c.drills);
 	uv_run(&t.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&t.loop), 0);
 	enrol_free(t.c.enrol);

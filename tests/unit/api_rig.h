@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "controller/api/api.h"
+#include "controller/drill/table.h"
 #include "controller/rounds.h"
 #include "tests/unit/https.h"
 
@@ -32,6 +33,8 @@ int rig_group_setup(void **state);
 int rig_group_teardown(void **state);
 int rig_setup(void **state);
 int rig_teardown(void **state);
+/* Drill d1, a tabletop, in this state; DRAFT: none is under way; REPORT: it is over. */
+void rig_drill(enum drill_state s);
 
 /* Asserts that it is JSON; new reference. */
 json_t *answer_json(const struct answer *r);

@@ -72,7 +72,7 @@ static char *concrete(const char *pattern)
 	} names[] = {
 		{ "/sites/", "fra" },	 { "/nodes/", "fra2" },	   { "/services/", "web" },
 		{ "/shards/", "web-a" }, { "/tokens/", "victim" }, { "/overrides/", "grade:fra:web-a" },
-		{ "/events/", "1" },	 { "/decisions/", "1" },
+		{ "/events/", "1" },	 { "/decisions/", "1" },   { "/drills/", "d1" },
 	};
 	const char *brace = strchr(pattern, '{'), *name = NULL;
 
@@ -113,6 +113,11 @@ static const char *body_for(const struct route *rt)
 		  "{\"site\":\"fra\",\"shard\":\"web-a\",\"grade\":\"less\",\"reason\":\"test\","
 		  "\"confirm_s\":60}" },
 		{ "/v1/overrides/{id}/confirm", "{}" },
+		{ "/v1/drills", "{\"kind\":\"tabletop\",\"site\":\"fra\",\"reason\":\"test\"}" },
+		{ "/v1/drills/plan", "{\"kind\":\"soft-drain\",\"site\":\"fra\",\"reason\":\"test\"}" },
+		{ "/v1/drills/{id}/probe", "{\"from\":\"x\",\"sent\":9,\"lost\":1,\"longest_gap_ms\":20}" },
+		{ "/v1/drill-schedule", "{\"enabled\":false,\"windows\":[{\"days\":[\"tue\"],\"from\":\"10:"
+					"00\",\"to\":\"12:00\"}]}" },
 		{ "/v1/nodes/{name}/token", "{}" },
 		{ "/v1/tokens", "{\"name\":\"victim\",\"role\":\"viewer\"}" },
 		{ "/v1/services/{name}/drain", "{\"site\":\"fra\",\"reason\":\"test\"}" },
@@ -148,6 +153,10 @@ static void prepare(const struct route *rt)
 	control_undrain(&t.c, "test", DRAIN_SERVICE, "web", "fra", "");
 	control_override_delete(&t.c, "test", "grade:fra:web-a", "");
 	control_token_revoke(&t.c, "test", "victim");
+	if (strstr(rt->path, "/drills"))
+		rig_drill(strstr(rt->path, "report") ? DRILL_REPORT
+			  : strchr(rt->path, '{')    ? DRILL_CANARY
+						     : DRILL_DRAFT);
 	if (good_for(rt) != 201) {
 		auth_hash_hex("the secret of the victim", hash);
 		assert_int_equal(control_override(&t.c, "test", &o, id).status, 201);

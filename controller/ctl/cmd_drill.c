@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rehearsing failure: plan, start, watch, hold, resume, abort, list, report, schedule; and readiness. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "controller/ctl/ctl.h"
+#include "controller/ctl/drill_view.h"
+#include "controller/ctl/file.h"
+#include "controller/ctl/yaml.h"
+#include "proto/base/mem.h"
+
+#define WATCH_MS   500
+#define WATCH_MISS 20 /* answers that may fail in a row: a controller restarts */
+
+/* -- asking for one ------------------------------------------------------------------------------------- */
+
+struct wish {
+	const char *site, *node, *service, *shard, *reason, *factor;
+	int64_t hold_s, max_s;
+	bool watch;
+};
+
+/* What is not said is not sent: the controller has the defaults. */
+static void put(json_t *body, const char *key, const char *s)
+{
+	if (s)
+		json_object_set_new(body, key, json_string(s));
+}
+
+static json_t *wish_body(struct ctl *ctl, const char *kind, const struct wish *w)
+{
+	json_t *body = json_pack("{s:s}", "kind", kind);
+	char *end = NULL;
+
+	put(body, "site", w->site);
+	put(body, "node", w->node);
+	put(body, "service", w->service);
+	put(body, "shard", w->shard);
+	put(body, "reason", w->reason);
+	if (w->hold_s)
+		json_object_set_new(body, "hold_s", json_integer(w->hold_s));
+	if (w->max_s)
+		json_object_set_new(body, "max_s", json_integer(w->max_s));
+	double factor = w->factor ? strtod(w->factor, &end) : 0;
+	if (w->factor && (end == w->factor || *end)) {
+		ctl_usage(ctl, "--factor wants a number such as 2.5, not '%s'", w->factor);
+		json_decref(body);
+		return NULL;
+	}
+	if (w->factor)
+		json_object_set_new(body, "factor", json_real(factor));
+	return body;
+}
+
+/* The index of KIND in argv, or -1. */
+static int read_wish(struct ctl *ctl, int argc, char **argv, bool start, struct wish *w)
+{
+	const struct opt opts[] = {
+		{ 0, "site", "SITE", "at this site", OPT_STR, &w->site },
+		{ 0, "node", "NODE", "at this node", OPT_STR, &w->node },
+		{ 0, "service", "SERVICE", "this service only", OPT_STR, &w->service },
+		{ 0, "shard", "SHARD", "this shard only", OPT_STR, &w->shard },
+		{ 'r', "reason", "TEXT", "why, for whoever looks next (required)", OPT_STR, &w->reason },
+		{ 0, "hold", "TIME", "stay so long at 100 % (default: 1m)", OPT_SECONDS, &w->hold_s },
+		{ 0, "max", "TIME", "restore after this in any case (default: 30m)", OPT_SECONDS, &w->max_s },
+		{ 0, "factor", "N", "surge: the load is taken for N times itself (default: 2)", OPT_STR,
+		  &w->factor },
+		{ 'w', "watch", NULL, "stay and show how it goes", OPT_FLAG, &w->watch },
+	};
+	int i = ctl_opts(ctl, opts, ARRAY_LEN(opts) - !start, argc, argv, 1, 1);
+
+	if (i >= 0 && (!w->reason || !*w->reason)) {
+		ctl->rc = ctl_usage(ctl, "a drill needs --reason TEXT: somebody will ask");
+		return -1;
+	}
+	return i;
+}
+
+static int plan_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct wish w = { 0 };
+	auto_reply r = { 0 };
+	int i = read_wish(ctl, argc, argv, false, &w);
+
+	if (i < 0)
+		return ctl->rc;
+	json_auto_t *body = wish_body(ctl, argv[i], &w);
+	if (!body)
+		return CTL_USAGE;
+	int rc = ctl_call(ctl, "POST", "/v1/drills/plan", body, &r);
+	if (rc)
+		return rc;
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, r.json);
+	else
+		drill_plan_print(&ctl->out, r.json);
+	bool allowed = json_is_true(json_object_get(r.json, "allowed"));
+	return allowed ? CTL_OK : ctl_fail("this drill would be refused now");
+}
+
+/* -- watching ------------------------------------------------------------------------------------------- */
+
+static void pause_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static unsigned columns(void)
+{
+	struct winsize ws;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20 ? ws.ws_col - 1u : 200;
+}
+
+/* On a terminal one line that is drawn over; elsewhere a line per stage. */
+static void show(struct ctl *ctl, const json_t *drill, bool tty, char *last, size_t size)
+{
+	const char *state = json_string_value(json_object_get(drill, "state"));
+	auto_free char *line = drill_line(drill, tty ? columns() : 400);
+
+	if (tty)
+		fprintf(ctl->out.f, "\r\033[K%s", line);
+	else if (strcmp(last, state ? state : "") != 0)
+		fprintf(ctl->out.f, "%s\n", line);
+	snprintf(last, size, "%s", state ? state : "");
+	fflush(ctl->out.f);
+}
+
+static int ended(struct ctl *ctl, const json_t *drill, bool tty)
+{
+	const char *verdict = json_string_value(json_object_get(drill, "verdict"));
+
+	if (tty)
+		fputs("\r\033[K", ctl->out.f);
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, drill);
+	else
+		drill_end_print(&ctl->out, drill);
+	return verdict && strcmp(verdict, "passed") == 0 ? CTL_OK : CTL_FAILED;
+}
+
+static int watch(struct ctl *ctl, const char *id)
+{
+	auto_free char *path = ctl_path("/v1/drills/", id, "");
+	struct client *c = ctl_client(ctl);
+	bool json = ctl->out.format == OUT_JSON, tty = !json && isatty(STDOUT_FILENO);
+	char last[32] = "";
+
+	for (int missed = 0; c;) {
+		auto_reply r = { 0 };
+		if (client_call(c, "GET", path, NULL, NULL, &r) || r.status >= 500) {
+			/* the drill does not depend on us, nor quite on the controller */
+			if (++missed > WATCH_MISS)
+				return ctl_fail("%s; the drill goes on without being watched", client_why(c));
+			pause_ms(WATCH_MS);
+			continue;
+		}
+		if (r.status != 200)
+			return ctl_problem(ctl, &r);
+		missed = 0;
+		if (!json && !json_is_string(json_object_get(r.json, "verdict")))
+			show(ctl, r.json, tty, last, sizeof(last));
+		if (json_is_string(json_object_get(r.json, "verdict")))
+			return ended(ctl, r.json, tty);
+		pause_ms(WATCH_MS);
+	}
+	return CTL_FAILED;
+}
+
+static int start_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct wish w = { 0 };
+	auto_reply r = { 0 };
+	int i = read_wish(ctl, argc, argv, true, &w);
+
+	if (i < 0)
+		return ctl->rc;
+	json_auto_t *body = wish_body(ctl, argv[i], &w);
+	if (!body)
+		return CTL_USAGE;
+	int rc = ctl_call(ctl, "POST", "/v1/drills", body, &r);
+	if (rc)
+		return rc;
+	const char *id = json_string_value(json_object_get(r.json, "id"));
+	if (w.watch && id)
+		return watch(ctl, id);
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, r.json);
+	else
+		fprintf(ctl->out.f, "drill %s has begun: sluicectl drill watch %s\n", id, id);
+	return CTL_OK;
+}
+
+/* The drill under way, or the newest; NULL after having said that there is none. Heap. */
+static char *newest(struct ctl *ctl)
+{
+	auto_reply r = { 0 };
+
+	if (ctl_call(ctl, "GET", "/v1/drills", NULL, &r))
+		return NULL;
+	json_t *first = json_array_get(json_object_get(r.json, "drills"), 0);
+	const char *id = json_string_value(json_object_get(first, "id"));
+	if (!id)
+		ctl_fail("there has been no drill yet: sluicectl drill plan --help");
+	return id ? xstrdup(id) : NULL;
+}
+
+static int watch_run(struct ctl *ctl, int argc, char **argv)
+{
+	int i = ctl_opts(ctl, NULL, 0, argc, argv, 0, 1);
+
+	if (i < 0)
+		return ctl->rc;
+	auto_free char *id = i < argc ? xstrdup(argv[i]) : newest(ctl);
+	return id ? watch(ctl, id) : CTL_FAILED;
+}
+
+/* -- telling it ----------------------------------------------------------------------------------------- */
+
+static int tell(struct ctl *ctl, int argc, char **argv, const char *what, const char *done)
+{
+	const char *reason = "";
+	const struct opt opts[] = { { 'r', "reason", "TEXT", "why, for the record", OPT_STR, &reason } };
+	auto_reply r = { 0 };
+	int i = ctl_opts_(ctl, opts, argc, argv, 0, 1);
+
+	if (i < 0)
+		return ctl->rc;
+	auto_free char *id = i < argc ? xstrdup(argv[i]) : newest(ctl);
+	if (!id)
+		return CTL_FAILED;
+	auto_free char *path = ctl_path("/v1/drills/", id, what);
+	json_auto_t *body = json_pack("{s:s}", "reason", reason);
+	if (!body)
+		return ctl_usage(ctl, "the reason is not UTF-8 text");
+	int rc = ctl_call(ctl, "POST", path, body, &r);
+	if (rc)
+		return rc;
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, r.json);
+	else
+		fprintf(ctl->out.f, "drill %s %s\n", id, done);
+	return CTL_OK;
+}
+
+static int hold_run(struct ctl *ctl, int argc, char **argv)
+{
+	return tell(ctl, argc, argv, "/hold", "stays in its stage: sluicectl drill resume");
+}
+
+static int resume_run(struct ctl *ctl, int argc, char **argv)
+{
+	return tell(ctl, argc, argv, "/resume", "goes on");
+}
+
+static int abort_run(struct ctl *ctl, int argc, char **argv)
+{
+	return tell(ctl, argc, argv, "/abort", "is aborted: everything is being restored");
+}
+
+/* -- reading -------------------------------------------------------------------------------------------- */
+
+static int show_path(struct ctl *ctl, int argc, char **argv, const char *path,
+		     void (*print)(const struct out *o, const json_t *answer))
+{
+	auto_reply r = { 0 };
+
+	if (ctl_opts(ctl, NULL, 0, argc, argv, 0, 0) < 0)
+		return ctl->rc;
+	int rc = ctl_call(ctl, "GET", path, NULL, &r);
+	if (rc)
+		return rc;
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, r.json);
+	else
+		print(&ctl->out, r.json);
+	return CTL_OK;
+}
+
+static int list_run(struct ctl *ctl, int argc, char **argv)
+{
+	return show_path(ctl, argc, argv, "/v1/drills", drill_list_print);
+}
+
+static int readiness_run(struct ctl *ctl, int argc, char **argv)
+{
+	return show_path(ctl, argc, argv, "/v1/readiness", readiness_print);
+}
+
+static int report_run(struct ctl *ctl, int argc, char **argv)
+{
+	bool html = false;
+	const struct opt opts[] = { { 0, "html", NULL, "one page with plots, to be kept or sent", OPT_FLAG,
+				      &html } };
+	auto_reply r = { 0 };
+	int i = ctl_opts_(ctl, opts, argc, argv, 0, 1);
+
+	if (i < 0)
+		return ctl->rc;
+	auto_free char *id = i < argc ? xstrdup(argv[i]) : newest(ctl);
+	if (!id)
+		return CTL_FAILED;
+	const char *format = html ? "html" : ctl->out.format == OUT_JSON ? "json" : "markdown";
+	auto_free char *query = xasprintf("/report?format=%s", format);
+	auto_free char *path = ctl_path("/v1/drills/", id, query);
+	int rc = ctl_call(ctl, "GET", path, NULL, &r);
+	if (rc)
+		return rc;
+	if (r.json)
+		out_json(&ctl->out, r.json);
+	else
+		fputs(r.text ? r.text : "", ctl->out.f);
+	return CTL_OK;
+}
+
+static int schedule_set(struct ctl *ctl, const char *file)
+{
+	auto_buf text = { .max = YAML_BYTES_MAX };
+	json_auto_t *body = NULL;
+	auto_reply r = { 0 };
+	char why[YAML_WHY];
+	int err = file_read(file, &text);
+
+	if (err)
+		return ctl_fail("cannot read %s: %s", file, file_err(err));
+	if (yaml_load(text.data ? text.data : "", text.len, &body, why))
+		return ctl_fail("%s:%s", file, why);
+	int rc = ctl_call(ctl, "PUT", "/v1/drill-schedule", body, &r);
+	if (rc)
+		return rc;
+	bool on = json_is_true(json_object_get(r.json, "enabled"));
+	if (ctl->out.format == OUT_JSON)
+		out_json(&ctl->out, r.json);
+	else
+		fprintf(ctl->out.f, "the schedule is %s\n", on ? "on" : "off");
+	return CTL_OK;
+}
+
+static int schedule_run(struct ctl *ctl, int argc, char **argv)
+{
+	const char *file = NULL;
+	const struct opt opts[] = { { 'f', "file", "FILE", "set it from this YAML or JSON file; - is stdin",
+				      OPT_STR, &file } };
+	auto_reply r = { 0 };
+
+	if (ctl_opts_(ctl, opts, argc, argv, 0, 0) < 0)
+		return ctl->rc;
+	if (file)
+		return schedule_set(ctl, file);
+	int rc = ctl_call(ctl, "GET", "/v1/drill-schedule", NULL, &r);
+	if (!rc)
+		out_json(&ctl->out, r.json);
+	return rc;
+}
+
+/* -- rows ----------------------------------------------------------------------------------------------- */
+
+#define WHERE "KIND [--site SITE | --node NODE] [--service SERVICE | --shard SHARD] --reason TEXT"
+#define KINDS                                                                                                \
+	"Kinds: soft-drain, hard-withdraw (real grades, one shard, then 25, 50, 100 %); service-kill, "      \
+	"node-loss,\n"                                                                                       \
+	"site-loss (agents take services for dead); controller-loss, stale-telemetry (agents fall silent); " \
+	"surge\n"                                                                                            \
+	"(a node's load is taken for a multiple); tabletop (predicted only)."
+
+const struct cmd cmd_drill_plan = {
+	.name = "drill plan",
+	.args = WHERE,
+	.brief = "Show what a drill would do, and every reason against it",
+	.help = "Nothing is begun. Exit status 1 when it would be refused.\n" KINDS,
+	.run = plan_run,
+};
+
+const struct cmd cmd_drill_start = {
+	.name = "drill start",
+	.args = WHERE " [--hold TIME] [--max TIME] [--watch]",
+	.brief = "Rehearse a failure, step by step, with a report at the end",
+	.help = "Each stage waits for the measured move. It is aborted, and everything restored, at the "
+		"first "
+		"bad\n"
+		"sign. With --watch the exit status is 0 only when it passed.\n" KINDS,
+	.run = start_run,
+};
+
+const struct cmd cmd_drill_watch = {
+	.name = "drill watch",
+	.args = "[ID]",
+	.brief = "Follow a drill to its end",
+	.help = "Without ID the one under way. Exit status 0 when it passed. Leaving does not stop it.",
+	.run = watch_run,
+};
+
+const struct cmd cmd_drill_hold = {
+	.name = "drill hold",
+	.args = "[ID] [--reason TEXT]",
+	.brief = "Keep a drill in its stage",
+	.help = "It is restored all the same when its time is over.",
+	.run = hold_run,
+};
+
+const struct cmd cmd_drill_resume = {
+	.name = "drill resume",
+	.args = "[ID] [--reason TEXT]",
+	.brief = "Let a held drill go on",
+	.help = "The next stage begins as soon as the present one has been measured.",
+	.run = resume_run,
+};
+
+const struct cmd cmd_drill_abort = {
+	.name = "drill abort",
+	.args = "[ID] [--reason TEXT]",
+	.brief = "End a drill: restore everything at once",
+	.help = "Possible in every stage. The report is written all the same.",
+	.run = abort_run,
+};
+
+const struct cmd cmd_drill_list = {
+	.name = "drill list",
+	.args = "",
+	.brief = "List drills, newest first",
+	.help = "The 200 newest are kept.",
+	.run = list_run,
+};
+
+const struct cmd cmd_drill_report = {
+	.name = "drill report",
+	.args = "[ID] [--html]",
+	.brief = "Print what a drill found",
+	.help = "Markdown; one self-contained page with --html; everything with -o json.",
+	.run = report_run,
+};
+
+const struct cmd cmd_drill_schedule = {
+	.name = "drill schedule",
+	.args = "[-f FILE]",
+	.brief = "Show or set the drills that begin by themselves",
+	.help = "Off by default. See sluicectl(1) for the file: windows, blackout days, drills.",
+	.run = schedule_run,
+};
+
+const struct cmd cmd_readiness = {
+	.name = "readiness",
+	.args = "",
+	.brief = "Show for each site whether it could be lost now",
+	.help = "When it was last drilled, the hottest receiver if it were lost, and if the next largest "
+		"went too.",
+	.run = readiness_run,
+};

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/ctl/drill_view.h"
+
+#include <string.h>
+
+#include "controller/ctl/column.h"
+#include "controller/ctl/text.h"
+#include "proto/base/mem.h"
+
+#define BAR 20
+
+static const struct column target_cols[] = {
+	{ "SITE", "site", COL_TEXT },
+	{ "NODE", "node", COL_TEXT },
+	{ "SHARD", "shard", COL_TEXT },
+	{ ">LOAD", "load_bps", COL_SI },
+	{ 0 },
+};
+static const struct column forecast_cols[] = {
+	{ "SITE", "site", COL_TEXT },
+	{ ">NOW", "util_before", COL_PCT },
+	{ ">AFTER", "util_after", COL_PCT },
+	{ ">AT LEAST", "util_after_lo", COL_PCT },
+	{ ">AT MOST", "util_after_hi", COL_PCT },
+	{ 0 },
+};
+static const struct column list_cols[] = {
+	{ "ID", "id", COL_TEXT },	{ "KIND", "kind", COL_TEXT },	    { "SCOPE", "scope", COL_TEXT },
+	{ "STATE", "state", COL_TEXT }, { "VERDICT", "verdict", COL_TEXT }, { "BEGAN", "began", COL_TEXT },
+	{ "BY", "actor", COL_TEXT },	{ "REASON", "reason", COL_TEXT },   { 0 },
+};
+static const struct column ready_cols[] = {
+	{ "SITE", "site", COL_TEXT },
+	{ ">NOW", "util", COL_PCT },
+	{ "LAST DRILL", "last_drill.kind", COL_TEXT },
+	{ "VERDICT", "last_drill.verdict", COL_TEXT },
+	{ "IF LOST", "if_lost.site", COL_TEXT },
+	{ ">COMES TO", "if_lost.util", COL_PCT },
+	{ ">AT MOST", "if_lost.util_hi", COL_PCT },
+	{ "NEXT TOO", "if_next_too.site", COL_TEXT },
+	{ ">COMES TO", "if_next_too.util", COL_PCT },
+	{ ">AT MOST", "if_next_too.util_hi", COL_PCT },
+	{ 0 },
+};
+
+static const char *str(const json_t *v, const char *key)
+{
+	const char *s = json_string_value(json_object_get(v, key));
+
+	return s ? s : "";
+}
+
+static void section(const struct out *o, const char *title, const struct column *cols, json_t *items)
+{
+	if (!json_array_size(items))
+		return;
+	auto_table *t = column_table(cols, items);
+	fprintf(o->f, "%s\n", title);
+	table_print(t, o, 2);
+}
+
+void drill_plan_print(const struct out *o, const json_t *plan)
+{
+	json_t *against = json_object_get(plan, "against"), *a;
+	size_t i;
+
+	if (json_array_size(against))
+		out_text(o, TINT_BAD, "would be refused");
+	else
+		out_text(o, TINT_GOOD, "may begin");
+	out_text(o, TINT_NONE, "  %s of %s", str(plan, "kind"), str(plan, "scope"));
+	fputc('\n', o->f);
+	json_array_foreach(against, i, a) {
+		out_text(o, TINT_BAD, "  %s: ", str(a, "code"));
+		out_text(o, TINT_NONE, "%s", str(a, "reason"));
+		fputc('\n', o->f);
+	}
+	section(o, "targets, the canary first", target_cols, json_object_get(plan, "targets"));
+	section(o, "forecast with all of them weakened", forecast_cols, json_object_get(plan, "forecast"));
+}
+
+void drill_list_print(const struct out *o, const json_t *answer)
+{
+	json_t *drills = json_object_get(answer, "drills");
+
+	if (!json_array_size(drills)) {
+		fprintf(o->f,
+			"no drill yet: sluicectl drill plan KIND --site SITE --reason TEXT shows one\n");
+		return;
+	}
+	auto_table *t = column_table(list_cols, drills);
+	table_print(t, o, 0);
+}
+
+void readiness_print(const struct out *o, const json_t *answer)
+{
+	auto_table *t = column_table(ready_cols, json_object_get(answer, "sites"));
+
+	table_print(t, o, 0);
+}
+
+/* -- watching ------------------------------------------------------------------------------------------- */
+
+static double num(const json_t *v, const char *key)
+{
+	return json_number_value(json_object_get(v, key));
+}
+
+/* How far it has come, 0..1: stages by what is weakened, then the hold, then the way back. */
+static double far(const json_t *d)
+{
+	const char *s = str(d, "state");
+	double n = num(d, "targets"), on = num(d, "weakened"), hold = num(d, "hold_ms");
+	double part = n > 0 ? on / n : 0, held = hold > 0 ? num(d, "state_ms") / hold : 1;
+
+	if (strcmp(s, "hold") == 0)
+		return 0.6 + 0.2 * (held < 1 ? held : 1);
+	if (strcmp(s, "restore") == 0)
+		return 0.8 + 0.15 * (1 - part);
+	if (strcmp(s, "report") == 0 || strcmp(s, "closed") == 0)
+		return 1;
+	return strcmp(s, "preflight") == 0 ? 0.02 : 0.05 + 0.55 * part;
+}
+
+char *drill_line(const json_t *d, unsigned width)
+{
+	char bar[BAR + 1], peak[TEXT_NUM], left[TEXT_NUM];
+	const json_t *p = json_object_get(d, "peak");
+	const char *state = str(d, "state");
+	int full = (int)(far(d) * BAR + 0.5);
+
+	for (int i = 0; i < BAR; i++)
+		bar[i] = i < full ? '#' : '.';
+	bar[BAR] = 0;
+	auto_free char *raw = xasprintf(
+		"%s %s [%s] %s%s%s  weakened %.0f of %.0f  moved %.0f%%%s%s%s%s  left %s", str(d, "id"),
+		str(d, "kind"), bar, state, state[0] >= '0' && state[0] <= '9' ? "%" : "",
+		json_is_true(json_object_get(d, "paused")) ? " (held)" : "", num(d, "weakened"),
+		num(d, "targets"), 100 * num(d, "moved"), p ? "  peak " : "", p ? str(p, "site") : "",
+		p ? " " : "", p ? text_pct(num(p, "util"), peak) : "", text_age(num(d, "left_ms"), left));
+	char *clean = text_clean(raw);
+	if (strlen(clean) > width)
+		clean[width] = 0;
+	return clean;
+}
+
+void drill_end_print(const struct out *o, const json_t *d)
+{
+	const char *verdict = str(d, "verdict");
+	json_t *r;
+	size_t i;
+
+	out_text(o, strcmp(verdict, "passed") == 0 ? TINT_GOOD : TINT_BAD, "drill %s %s", str(d, "id"),
+		 verdict);
+	fputc('\n', o->f);
+	json_array_foreach(json_object_get(d, "reasons"), i, r) {
+		out_text(o, TINT_NONE, "  %s", json_string_value(r));
+		fputc('\n', o->f);
+	}
+}
