@@ -127,7 +127,9 @@ static void observe_site(struct guard *g, const struct snapshot *s, size_t i)
 		m->healthy = s->sites[i].healthy;
 		HASH_ADD(hh, g->sites, name, sizeof(m->name), m);
 	}
-	if (m->healthy && !s->sites[i].healthy)
+	/* whoever has just started has heard of nobody yet: that is no fall */
+	m->heard |= s->sites[i].healthy;
+	if (m->heard && m->healthy && !s->sites[i].healthy)
 		m->fell_ms = s->now_ms;
 	m->healthy = s->sites[i].healthy;
 	g->mass_n += m->fell_ms != INT64_MIN && s->now_ms - m->fell_ms <= MASS_WINDOW_MS;

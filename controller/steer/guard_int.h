@@ -20,6 +20,7 @@ struct guard_cell { /* last seen or committed order of a cell, and when it chang
 struct guard_site {
 	char name[STEER_NAME];
 	bool healthy;
+	bool heard;	 /* healthy once since the start; not saved */
 	int64_t fell_ms; /* when it last turned unhealthy; INT64_MIN: never seen to */
 	UT_hash_handle hh;
 };

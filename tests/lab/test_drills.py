@@ -47,7 +47,9 @@ def test_soft_drain_loses_nobody(stage):
     report = passed(drills.run(stage.lab, "soft-drain", "--site", "nyc"))
     window = stage.load.since(mark)
     assert window.offered > 500 and set(window.failed) <= {"reset"}, window.failed
-    assert window.failed["reset"] <= 12, (window.offered, window.failed)
+    per_s = drills.CALM["nyc"] * drills.CAPACITY["nyc"] / (topo.object_wire_bytes() * 8)
+    under_way = per_s * window.p99_ms / 1000  # at any moment, more or less
+    assert window.failed["reset"] <= 2 * under_way + 8, (window.offered, window.failed, window.p99_ms)
     assert report["drain"]["t80_ms"] is not None and report["stages"][-1]["residual"] < 0.1
     assert drills.all_normal(stage.lab)
 

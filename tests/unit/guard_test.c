@@ -287,6 +287,35 @@ static void dead_is_not_stale(void **state)
 	guard_free(f.g);
 }
 
+/* a controller that has just started has heard of nobody: nothing fell */
+static void a_restart_is_no_fall(void **state)
+{
+	struct guard *g = guard_new(), *after = guard_new();
+	struct guard_verdict v;
+	auto_buf text = { 0 };
+	struct policy p;
+	struct tw w;
+
+	(void)state;
+	policy_default(&p);
+	tw_init(&w, 4, 1, 100, 1);
+	guard_observe(g, &p, &w.s);
+	guard_save(g, &text);
+	assert_int_equal(guard_load(after, text.data, text.len), 0);
+	for (size_t i = 0; i < 4; i++)
+		w.site[i].healthy = false;
+	guard_observe(after, &p, &w.s);
+	for (size_t i = 0; i < 4; i++)
+		w.site[i].healthy = true;
+	w.s.now_ms += 2000;
+	guard_observe(after, &p, &w.s);
+	struct move m = tw_move(&w, 0, 0, G_PRE1);
+	guard_check(after, &p, &w.s, &m, 1, ACTOR_ENGINE, &v);
+	assert_int_not_equal(v.id, GUARD_MASS);
+	guard_free(g);
+	guard_free(after);
+}
+
 static void mass(void **state)
 {
 	struct fixture f;
@@ -480,6 +509,7 @@ int main(void)
 		cmocka_unit_test(rollback_plan),
 		cmocka_unit_test(dead_is_not_stale),
 		cmocka_unit_test(mass),
+		cmocka_unit_test(a_restart_is_no_fall),
 		cmocka_unit_test(random_i1),
 		cmocka_unit_test(permits),
 		cmocka_unit_test(permits_are_given),
