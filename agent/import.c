@@ -285,6 +285,8 @@ void import_print(const struct imported *in, struct buf *out)
 		for (size_t k = 0; k < in->services[i].prefixes.n; k++)
 			words_add(&all, in->services[i].prefixes.w[k]);
 	put_words(out, "  prefixes", &all, NULL);
+	if (!all.n)
+		buf_adds(out, "  prefixes: []                # write them here, and in the services\n");
 	words_done(&all);
 	put_commands(in, out);
 	buf_adds(out, "\nservices:\n");
