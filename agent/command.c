@@ -124,6 +124,10 @@ static void show(const json_t *status)
 	       !json_is_object(ctrl)				  ? "alone"
 	       : json_is_true(json_object_get(ctrl, "connected")) ? "with its controller"
 								  : "its controller does not answer");
+	const char *trouble =
+		json_string_value(json_object_get(json_object_get(ctrl, "certificate"), "trouble"));
+	if (trouble)
+		printf("certificate: %s\n", trouble);
 	if (json_is_true(json_object_get(bgp, "ok")))
 		printf("bgp: AS %lld, sessions are up\n",
 		       (long long)json_integer_value(json_object_get(bgp, "asn")));

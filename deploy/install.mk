@@ -23,7 +23,7 @@ install: $(install_bins) ## install into DESTDIR/PREFIX
 	$(INSTALL) -m 0644 deploy/frr/*.conf $(DESTDIR)$(DOCDIR)/frr
 	$(INSTALL) -m 0644 LICENSE $(DESTDIR)$(DOCDIR)
 	for u in deploy/systemd/*.service; do \
-		sed 's|^ExecStart=/usr/sbin/|ExecStart=$(SBINDIR)/|' $$u > $(DESTDIR)$(UNITDIR)/$${u##*/} || exit 1; done
+		sed -e 's|^ExecStart=/usr/sbin/|ExecStart=$(SBINDIR)/|' -e 's|^ExecStart=/usr/bin/|ExecStart=$(BINDIR)/|' $$u > $(DESTDIR)$(UNITDIR)/$${u##*/} || exit 1; done
 	chmod 0644 $(DESTDIR)$(UNITDIR)/sluice-*.service
 	$(INSTALL) -m 0644 deploy/systemd/sluice.sysusers $(DESTDIR)$(SYSUSERDIR)/sluice.conf
 	$(INSTALL) -m 0644 deploy/completion/sluicectl $(DESTDIR)$(COMPDIR)/sluicectl

@@ -103,9 +103,10 @@ static int put(struct ctl *ctl, const struct apply *a, const char *etag)
 {
 	auto_reply r = { 0 };
 
-	if (client_call(ctl->client, "PUT", a->dry_run ? "/v1/cluster?dry_run=true" : "/v1/cluster", a->doc,
-			etag, &r))
-		return ctl_fail("%s", client_why(ctl->client));
+	int rc = ctl_send(ctl, "PUT", a->dry_run ? "/v1/cluster?dry_run=true" : "/v1/cluster", a->doc, etag,
+			  &r);
+	if (rc)
+		return rc;
 	return r.status >= 200 && r.status < 300 ? CTL_OK : refused(ctl, a, &r);
 }
 

@@ -48,7 +48,11 @@ int ctl_usage(const struct ctl *ctl, const char *fmt, ...) __attribute__((format
 
 /* The connection; NULL after having said why. */
 struct client *ctl_client(struct ctl *ctl);
-/* One request. CTL_OK with *ret_reply filled for any 2xx; otherwise the problem is printed. */
+/* One request, at the leader when a standby sends us there. CTL_OK: there is an answer, of whatever status.
+ */
+int ctl_send(struct ctl *ctl, const char *method, const char *path, const json_t *body, const char *if_match,
+	     struct reply *ret_reply);
+/* The same. CTL_OK with *ret_reply filled for any 2xx; otherwise the problem is printed. */
 int ctl_call(struct ctl *ctl, const char *method, const char *path, const json_t *body,
 	     struct reply *ret_reply);
 /* Prints a reply that is not 2xx: title, detail, every {pointer, reason}. Returns CTL_FAILED. */

@@ -234,19 +234,28 @@ static bool follow_leader(struct ctl *ctl, const struct reply *r)
 	return true;
 }
 
-int ctl_call(struct ctl *ctl, const char *method, const char *path, const json_t *body,
+int ctl_send(struct ctl *ctl, const char *method, const char *path, const json_t *body, const char *if_match,
 	     struct reply *ret_reply)
 {
 	struct client *c = ctl_client(ctl);
 
 	if (!c)
 		return CTL_FAILED;
-	if (client_call(c, method, path, body, NULL, ret_reply))
+	if (client_call(c, method, path, body, if_match, ret_reply))
 		return ctl_fail("%s", client_why(c));
-	if (follow_leader(ctl, ret_reply)) {
-		reply_done(ret_reply);
-		return ctl_call(ctl, method, path, body, ret_reply);
-	}
+	if (!follow_leader(ctl, ret_reply))
+		return CTL_OK;
+	reply_done(ret_reply);
+	return ctl_send(ctl, method, path, body, if_match, ret_reply);
+}
+
+int ctl_call(struct ctl *ctl, const char *method, const char *path, const json_t *body,
+	     struct reply *ret_reply)
+{
+	int rc = ctl_send(ctl, method, path, body, NULL, ret_reply);
+
+	if (rc)
+		return rc;
 	if (ret_reply->status < 200 || ret_reply->status > 299)
 		return ctl_problem(ctl, ret_reply);
 	return CTL_OK;

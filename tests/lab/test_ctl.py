@@ -500,6 +500,32 @@ def test_colours_only_on_a_terminal(applied):
     assert b"\033" not in on_terminal({**applied.env, "TERM": "dumb"})
 
 
+def test_a_standby_is_no_obstacle(applied):
+    """What it sends to the leader goes there, when our own CA vouches for both."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pki = applied.home / "pki"
+    context.load_cert_chain(pki / "controller.pem", pki / "controller.key")
+
+    def serve(listener):
+        while True:
+            try:
+                with context.wrap_socket(listener.accept()[0], server_side=True) as s:
+                    path = s.recv(65536).decode().split()[1]
+                    s.sendall(f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {applied.url}{path}\r\n"
+                              "Content-Length: 0\r\n\r\n".encode())
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        env = {"SLUICE_URL": f"https://127.0.0.1:{listener.getsockname()[1]}"}
+        assert applied.ctl("mode", "steer", "--reason", "by the standby", env=env).startswith("steer")
+        doc = EXAMPLE.read_text().replace("name: example", "name: moved")
+        assert applied.ctl("apply", "-f", "-", stdin=doc, env=env) == "applied: 1 change\n"
+        listener.shutdown(socket.SHUT_RDWR)
+    assert json.loads(applied.ctl("mode", "-o", "json"))["reason"] == "by the standby"
+
+
 # -- events -------------------------------------------------------------------------------------------------
 
 

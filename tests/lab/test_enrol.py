@@ -67,7 +67,7 @@ class Node:
     def end(self, sig=signal.SIGTERM):
         if self.proc and self.proc.poll() is None:
             self.proc.send_signal(sig)
-            self.proc.wait(15)
+            assert self.proc.wait(15) == (0 if sig == signal.SIGTERM else -sig), self.log()
 
     def certs(self):
         return json.loads(self.w.ctl("node", "certs", self.name, "--all", "-o", "json"))

@@ -49,11 +49,13 @@ def _staged(tmp_path_factory):
 def test_unit_verifies(unit, tmp_path):
     """With the binaries that were built in place of the installed ones; any word from systemd is a failure."""
     for other in UNITS:
-        (tmp_path / other.name).write_text(other.read_text().replace("=/usr/sbin/sluice-", f"={BUILD}/sluice-"))
+        (tmp_path / other.name).write_text(other.read_text().replace("=/usr/sbin/sluice-", f"={BUILD}/sluice-")
+                                           .replace("=/usr/bin/sluice", f"={BUILD}/sluice"))
     assert run("systemd-analyze", "verify", "--man=no", tmp_path / unit.name) == ""
 
 
-@pytest.mark.parametrize("name, limit", [("sluice-agent", 20), ("sluice-controller", 13), ("sluice-agent-lost", 8)])
+@pytest.mark.parametrize("name, limit", [("sluice-agent", 20), ("sluice-controller", 13), ("sluice-agent-lost", 8),
+                                         ("sluice-probe", 13)])
 def test_unit_is_tight(name, limit):
     """Exposure in tenths, out of 100; systemd's own verdict."""
     run("systemd-analyze", "security", "--offline=true", f"--threshold={limit}", "--no-pager",
