@@ -217,7 +217,7 @@ static void defaults(struct agent_config *c)
 			struct check_cfg *ck = &s->checks[k];
 			bool kernel = strcmp(ck->kind, "listen") == 0 || strcmp(ck->kind, "process") == 0;
 			if (kernel)
-				default_uint(&ck->grace_ms, 5);
+				default_uint(&ck->grace_ms, 2);
 			if (ck->command)
 				ck->run = agent_config_command(c, ck->command);
 			default_str(&ck->name, ck->kind);

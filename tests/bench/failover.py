@@ -56,6 +56,8 @@ def one(lab, tool, hang):
     settle(lab, tool)
     died = time.monotonic()
     os.kill(child.pid, signal.SIGSTOP if hang else signal.SIGKILL)
+    if tool == "sluice" and not hang:
+        lab.died_s.append(died)
     gone = lab.fib.wait(lambda has: prefix not in has, SECONDS[tool] + 5)
     if hang:
         os.kill(child.pid, signal.SIGCONT)
@@ -83,10 +85,11 @@ def main():
     print(f"seed {seed}")
     result = {}
     with pl.Lab(list(RUNS)) as lab:
+        lab.died_s = []  # when sluice's service was killed
         start(lab)
         for tool, runs in RUNS.items():
             result[tool] = measure(lab, tool, runs)
-        shares = pl.share_ms((lab.ground.dir / "sluice" / "agent.log").read_text())
+        shares = pl.share_ms((lab.ground.dir / "sluice" / "agent.log").read_text(), lab.died_s)
     print(f"agent's own share: p50 {pl.quantile(shares, 0.5)} ms, n {len(shares)}")
     result["sluice"]["agent_share_ms"] = {"p99": pl.quantile(shares, 0.99)}
     pl.save("failover", result)
