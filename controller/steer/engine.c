@@ -18,7 +18,9 @@
 #include "controller/steer/lean.h"
 #include "proto/base/mem.h"
 
-#define DARK_LEAN 0.85 /* as RECALL_LEAN, where the question is whether all of it fits */
+#define FAR_ABOVE	  1.25 /* of capacity, by what is expected, not by the dark view */
+#define FAR_ABOVE_CHANGES 2
+#define DARK_LEAN	  0.85 /* as RECALL_LEAN, where the question is whether all of it fits */
 
 struct engine *engine_new(const struct policy *p)
 {
@@ -45,11 +47,15 @@ void engine_set_policy(struct engine *e, const struct policy *p)
 	e->policy = *p;
 }
 
-static unsigned changes_left(const struct engine *e, int64_t now_ms)
+/* The limit is against hunting. Where demand is far above capacity every clean shard leaves a place once and
+ * does not come back (the ledger and no_return see to it), so that cannot hunt, and what waits for the window
+ * is lost meanwhile: twice as many. */
+static unsigned changes_left(const struct engine *e, int64_t now_ms, bool far_above)
 {
 	size_t n = e->n_changes < ENGINE_CHANGES_MAX ? e->n_changes : ENGINE_CHANGES_MAX;
-	unsigned recent = 0, max = e->policy.changes_max < ENGINE_CHANGES_MAX ? e->policy.changes_max
-									      : ENGINE_CHANGES_MAX;
+	unsigned recent = 0, max = e->policy.changes_max * (far_above ? FAR_ABOVE_CHANGES : 1);
+
+	max = max < ENGINE_CHANGES_MAX ? max : ENGINE_CHANGES_MAX;
 
 	for (size_t i = 0; i < n; i++)
 		recent += now_ms - e->changes[i] < e->policy.changes_window_ms;
@@ -139,6 +145,11 @@ static bool above_capacity(const struct round *r)
 	return dark_demand(r) > cost_capacity(r);
 }
 
+static bool far_above_capacity(const struct round *r)
+{
+	return r->total.v[r->main] > FAR_ABOVE * cost_capacity(r);
+}
+
 /* Demand above capacity and nothing clean to move out of its way. */
 static void explain_contain(const struct round *r, struct plan *p)
 {
@@ -170,10 +181,9 @@ static void explain_none(const struct round *r, struct plan *p)
 
 static void decide_hot(struct engine *e, const struct round *r, struct plan *p, struct trial *t)
 {
-	unsigned left = changes_left(e, r->s->now_ms);
-	size_t i = explain_hottest(r);
-
 	bool contain = above_capacity(r);
+	unsigned left = changes_left(e, r->s->now_ms, contain && far_above_capacity(r));
+	size_t i = explain_hottest(r);
 
 	if (!left && contain) {
 		explain_contain(r, p);
@@ -214,7 +224,7 @@ static void decide(struct engine *e, const struct round *r, struct plan *p, stru
 	if (r->s->mode == MODE_FREEZE) {
 		p->state = PLAN_HOLD;
 		explain_text(p->why, "frozen by the operator: observing only");
-	} else if (e->n_misses && rollback_run(e, r, changes_left(e, r->s->now_ms), p, t)) {
+	} else if (e->n_misses && rollback_run(e, r, changes_left(e, r->s->now_ms, false), p, t)) {
 		p->state = PLAN_ACT;
 		explain_text(p->why, "%zu change%s missed the prediction: back", p->n_moves,
 			     p->n_moves == 1 ? "" : "s");

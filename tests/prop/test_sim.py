@@ -2,6 +2,7 @@
 """sluice-sim from its command line: catchment files good and bad, determinism, the JSON's keys, the plot."""
 import json
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as ET
 
@@ -130,6 +131,37 @@ def test_nothing_moves_without_a_controller(files, tmp_path):
     out = tmp_path / "o.json"
     sim(*files(), "--scenario", "controller-partition", "--policy", "sluice", "--seeds", "3", "--json", str(out))
     assert json.loads(out.read_text())["scenarios"]["controller-partition"]["sluice"]["route_changes"]["p95"] == 0
+
+
+def busiest(scenario, seed):
+    """The most changes in any ten minutes."""
+    said = sim("--scenario", scenario, "--policy", "sluice", "--seeds", "1", "--first-seed", str(seed), "--explain").stderr
+    at, now = [], None
+    for line in said.splitlines():
+        round_ = re.match(r" *(\d+) goodput .* (\w+) +gap", line)
+        if round_:
+            now = int(round_[1]) if round_[2] == "act" else None
+        elif line.lstrip().startswith("-> ") and now is not None:
+            at.append(now)
+    return max((sum(a <= b < a + 600 for b in at) for a in at), default=0)
+
+
+@pytest.mark.parametrize("scenario,most", [("pulse-wave", 6), ("attack-one-shard-3", 12)])
+def test_changes_are_few(scenario, most):
+    """Six in ten minutes; where demand is far above capacity and clean shards leave for good, twice that."""
+    seen = [busiest(scenario, seed) for seed in range(1, 6)]
+    assert most - 3 <= max(seen) <= most, seen
+
+
+def test_dead_is_found_out_and_silent_is_not(tmp_path):
+    """A lost site of any size is acted on; the same silence of sites that serve on holds everything."""
+    out = tmp_path / "o.json"
+    sim("--scenario", "largest-site-lost,stale-reports", "--policy", "absorb,sluice", "--seeds", "6", "--json", str(out))
+    got = json.loads(out.read_text())["scenarios"]
+    lost = got["largest-site-lost"]
+    assert lost["sluice"]["goodput_pct"]["median"] > lost["absorb"]["goodput_pct"]["median"] + 2
+    assert got["stale-reports"]["sluice"]["route_changes"]["p95"] == 0
+    assert all(s["sluice"]["violations"] == 0 for s in got.values())
 
 
 def test_plot_is_an_svg(tmp_path):
