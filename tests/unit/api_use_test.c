@@ -497,8 +497,8 @@ static void test_overrides(void **state)
 	static const char id[] = "/v1/overrides/grade:fra:web-a";
 	static const char *const wrong[] = {
 		"{\"shard\":\"web-a\",\"reason\":\"x\"}",
-		"{\"site\":\"fra\",\"node\":\"fra1\",\"shard\":\"web-a\",\"grade\":\"less\",\"weight\":1,"
-		"\"reason\":\"x\"}",
+		("{\"site\":\"fra\",\"node\":\"fra1\",\"shard\":\"web-a\",\"grade\":\"less\",\"weight\":1,"
+		 "\"reason\":\"x\"}"),
 		"{\"site\":\"fra\",\"shard\":\"web-a\",\"weight\":1,\"reason\":\"x\"}",
 		"{\"node\":\"fra1\",\"shard\":\"web-a\",\"weight\":0,\"reason\":\"x\"}",
 		"{\"site\":\"fra\",\"shard\":\"web-a\",\"grade\":\"nonsense\",\"reason\":\"x\"}",
