@@ -7,6 +7,8 @@ bench-vty: bench-deps ## changes per second against vtysh; a thousand prefixes
 	@$(SUDO) $(PY) -m tests.bench.vty
 bench-footprint: bench-deps ## memory and CPU with 20 services, beside ExaBGP
 	@$(SUDO) $(PY) -m tests.bench.footprint
+bench-drills: bench-deps ## every kind of drill in full (RUNS=5), aborts and crashes in every stage; about an hour
+	@$(SUDO) env RUNS=$(or $(RUNS),5) STAGE_RUNS=$(or $(STAGE_RUNS),3) $(PY) -m tests.bench.drills
 bench-ha: bench-deps ## a leader dies (RUNS=20), etcd is lost: time to the next leader, route changes, lost writes
 	@$(SUDO) env RUNS=$(or $(RUNS),20) $(PY) -m tests.bench.ha
 bench-api: bench-deps ## 1,000 nodes: reads at 2,000/s, 1,000 event streams, the round meanwhile; and wrk flat out
@@ -22,4 +24,4 @@ bench-crash: bench-deps ## 2000 kill -9 and 4000 power cuts of a writing store (
 
 bench-deps: deps
 	@$(MAKE) --no-print-directory -j2 all lab-programs
-.PHONY: bench bench-api bench-ha bench-crash bench-deps bench-failover bench-vty bench-footprint
+.PHONY: bench bench-drills bench-api bench-ha bench-crash bench-deps bench-failover bench-vty bench-footprint

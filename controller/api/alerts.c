@@ -88,6 +88,14 @@ static void find_mode(const struct finder *f)
 		found(f, ALERT_WARNING, "mode", "", "freeze: nothing is changed (%s)", f->m->mode_reason);
 }
 
+/* Whoever is woken up shall know what is only rehearsed. */
+static void find_drill(const struct finder *f)
+{
+	if (f->m->drill[0])
+		found(f, ALERT_WARNING, "drill", f->m->drill,
+		      "a drill is under way: sluicectl drill watch; sluicectl drill abort restores at once");
+}
+
 static void find_plan(const struct finder *f)
 {
 	const struct rounds_view *v = api_rounds(f->a);
@@ -234,7 +242,7 @@ static void find_overrides(const struct finder *f)
 void alerts_each(const struct api *a, mono_t now, void (*fn)(const struct alert *al, void *arg), void *arg)
 {
 	static void (*const rules[])(const struct finder *f) = {
-		find_store,  find_leader, find_round, find_mode,   find_plan,
+		find_store,  find_leader, find_round, find_mode,   find_drill,	   find_plan,
 		find_shards, find_sites,  find_nodes, find_drains, find_overrides,
 	};
 	struct finder f = { .a = a, .m = &a->c->model, .now = now, .fn = fn, .arg = arg };

@@ -19,6 +19,7 @@
 #define TURN_MS	    100
 #define RATE_MAX    1000
 #define METRICS_MS  5000
+#define DRILL_MS    2000
 #define EVENTS_KEPT 256
 
 enum face { FACE_PLAIN, FACE_LIVE, FACE_LINES };
@@ -31,7 +32,8 @@ struct run {
 	enum face face;
 	unsigned drawn; /* live lines on the screen */
 	const char *metrics;
-	json_t *events; /* the newest, for -o json */
+	const char *drill; /* it ends with this drill, whose report gets what was seen */
+	json_t *events;	   /* the newest, for -o json */
 	bool metrics_failed;
 };
 
@@ -178,15 +180,51 @@ static int summary(struct run *r)
 	return lost ? CTL_FAILED : CTL_OK;
 }
 
+/* -- a drill ------------------------------------------------------------------------------------------ */
+
+/* An answer that does not come is no end: a drill may kill controllers. */
+static bool drill_is_over(struct run *r)
+{
+	auto_free char *path = ctl_path("/v1/drills/", r->drill, "");
+	struct client *c = ctl_client(r->ctl);
+	auto_reply reply = { 0 };
+
+	if (!c)
+		return true;
+	if (client_call(c, "GET", path, NULL, NULL, &reply))
+		return false;
+	const char *state = json_string_value(json_object_get(reply.json, "state"));
+	return reply.status == 404 || (state && !strcmp(state, "closed"));
+}
+
+static int tell_drill(struct run *r)
+{
+	auto_free char *path = ctl_path("/v1/drills/", r->drill, "/probe");
+	json_int_t sent = 0, lost = 0, gap_ms = 0;
+	char host[65] = "a client";
+	auto_reply reply = { 0 };
+
+	gethostname(host, sizeof(host) - 1);
+	for (size_t t = 0; t < r->cfg.n_targets; t++) {
+		const struct probe_stats *s = &r->stats[t];
+		sent += (json_int_t)s->sent;
+		lost += (json_int_t)s->lost;
+		gap_ms = s->longest_us / 1000 > gap_ms ? s->longest_us / 1000 : gap_ms;
+	}
+	json_auto_t *body = json_pack("{s:s, s:I, s:I, s:I}", "from", host, "sent", sent, "lost", lost,
+				      "longest_gap_ms", gap_ms);
+	return ctl_call(r->ctl, "POST", path, body, &reply);
+}
+
 /* -- running ------------------------------------------------------------------------------------------ */
 
 static int run(struct run *r, int64_t seconds)
 {
 	struct probe *p = probe_new(&r->cfg, on_result, r);
-	mono_t start = mono_now(), lines = start, metrics = { 0 };
-	bool good = true;
+	mono_t start = mono_now(), lines = start, metrics = { 0 }, looked = start;
+	bool good = true, over = false;
 
-	while (good && !ended && !probe_done(p) &&
+	while (good && !ended && !over && !probe_done(p) &&
 	       (!seconds || mono_diff_ms(start, mono_now()) < seconds * 1000)) {
 		good = probe_run(p, TURN_MS, false);
 		if (r->face == FACE_LIVE)
@@ -194,6 +232,10 @@ static int run(struct run *r, int64_t seconds)
 		if (r->face == FACE_LINES && mono_diff_ms(lines, mono_now()) >= 1000) {
 			second_lines(r);
 			lines = mono_now();
+		}
+		if (r->drill && mono_diff_ms(looked, mono_now()) >= DRILL_MS) {
+			over = drill_is_over(r);
+			looked = mono_now();
 		}
 		if (r->metrics &&
 		    (!mono_is_set(metrics) || mono_diff_ms(metrics, mono_now()) >= METRICS_MS)) {
@@ -205,6 +247,8 @@ static int run(struct run *r, int64_t seconds)
 	probe_free(p);
 	if (r->metrics)
 		write_metrics(r);
+	if (good && r->drill && tell_drill(r))
+		return CTL_FAILED;
 	return good ? summary(r) : ctl_fail("libcurl failed");
 }
 
@@ -313,6 +357,8 @@ static int probe_cmd(struct ctl *ctl, int argc, char **argv)
 		{ 'n', "count", "N", "stop after so many", OPT_UINT, &r->cfg.count },
 		{ 'd', "duration", "TIME", "stop after this: 30s, 5m", OPT_SECONDS, &seconds },
 		{ 0, "lines", NULL, "JSON lines: events, and every second", OPT_FLAG, &lines },
+		{ 0, "drill", "ID", "until this drill is over; its report gets what was seen", OPT_STR,
+		  &r->drill },
 		{ 0, "metrics", "FILE", "keep metrics for Prometheus in this file", OPT_STR, &r->metrics },
 	};
 	int i = ctl_opts_(ctl, opts, argc, argv, 1, PROBE_TARGETS), rc = i < 0 ? ctl->rc : CTL_OK;
@@ -346,7 +392,8 @@ const struct cmd cmd_probe = {
 	.help = "Each attempt is a new connection, as a new client's. No controller is needed: run it where "
 		"clients "
 		"are.\n"
-		"Until interrupted, or --count, or --duration. An outage lasts from the last answer before "
+		"Until interrupted, or --count, or --duration, or the end of a drill (--drill, which needs a "
+		"controller). An outage lasts from the last answer before "
 		"it to the "
 		"first\n"
 		"after it; a switch is when who answered is not heard any more. For watching for good: "

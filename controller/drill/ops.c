@@ -254,26 +254,58 @@ struct op_result drills_abort(struct drills *d, const char *actor, const char *i
 	return tell(d, EV_ABORT, actor, id, reason, "is aborted: everything is being restored");
 }
 
-struct op_result drills_probe(struct drills *d, const char *id, json_t *seen)
+/* Null when it can be read. */
+static json_t *check_seen(json_t *seen)
 {
-	const char *from = json_string_value(json_object_get(seen, "from"));
 	static const char *const keys[] = { "sent", "lost", "longest_gap_ms" };
+	const char *from = json_string_value(json_object_get(seen, "from"));
 	json_t *errors = json_array();
-	struct reader rd = { seen, errors };
-	struct op_result r;
+	struct reader r = { seen, errors };
 
 	if (!from || !*from || strlen(from) > PROBE_TEXT_MAX)
-		wrong(&rd, "from", "must say who saw this");
+		wrong(&r, "from", "must say who saw this");
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (!json_is_integer(json_object_get(seen, keys[i])) ||
 		    json_integer_value(json_object_get(seen, keys[i])) < 0)
-			wrong(&rd, keys[i], "must be a whole number");
-	if (json_array_size(errors)) {
+			wrong(&r, keys[i], "must be a whole number");
+	if (json_array_size(errors))
+		return errors;
+	json_decref(errors);
+	return NULL;
+}
+
+/* The drill is over: into its report. */
+static struct op_result add_to_report(struct drills *d, const char *id, json_t *report, json_t *seen)
+{
+	json_t *was = json_object_get(json_object_get(report, "probe"), "from");
+	json_auto_t *list = json_is_array(was) ? json_copy(was) : json_array();
+	char key[64];
+
+	if (json_array_size(list) >= DRILLS_SHOWN_PROBES)
+		return result(409, "drill %s has %d reports from outside already", id, DRILLS_SHOWN_PROBES);
+	json_array_append(list, seen);
+	json_object_set_new(report, "probe", report_probe(list));
+	auto_free char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(7));
+	snprintf(key, sizeof(key), "drill/report/%06lu", strtoul(id + 1, NULL, 10));
+	struct store_op op = { key, text };
+	if (store_write(d->c->store, &op, 1, NULL) < 0)
+		return result(503, "nothing was changed: the store failed: %s", store_why(d->c->store));
+	return result(200, "added to the report of drill %s", id);
+}
+
+struct op_result drills_probe(struct drills *d, const char *id, json_t *seen)
+{
+	json_auto_t *report = drills_report(d, id);
+	struct op_result r = { .errors = check_seen(seen) };
+
+	if (r.errors) {
+		json_t *errors = r.errors;
 		r = result(422, "what was seen cannot be read");
 		r.errors = errors;
 		return r;
 	}
-	json_decref(errors);
+	if (report)
+		return add_to_report(d, id, report, seen);
 	if (!is_running(d, id, &r))
 		return r;
 	if (json_array_size(d->r.probe) >= DRILLS_SHOWN_PROBES)

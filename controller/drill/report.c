@@ -272,22 +272,22 @@ static json_t *receivers_json(const struct drill_record *r, const struct series 
 	return list;
 }
 
-static json_t *probe_json(const struct drill_record *r)
+json_t *report_probe(json_t *seen)
 {
 	json_int_t sent = 0, lost = 0, gap = 0;
 	size_t i;
 	json_t *p;
 
-	if (!json_array_size(r->probe))
+	if (!json_array_size(seen))
 		return json_null();
-	json_array_foreach(r->probe, i, p) {
+	json_array_foreach(seen, i, p) {
 		json_int_t g = json_integer_value(json_object_get(p, "longest_gap_ms"));
 		sent += json_integer_value(json_object_get(p, "sent"));
 		lost += json_integer_value(json_object_get(p, "lost"));
 		gap = g > gap ? g : gap;
 	}
 	return json_pack("{s:I, s:I, s:I, s:O}", "sent", sent, "lost", lost, "longest_gap_ms", gap, "from",
-			 r->probe);
+			 seen);
 }
 
 static json_t *wall_json(int64_t wall_ms)
@@ -321,7 +321,7 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_object_set_new(j, "drain", drain_json(r, f));
 	json_object_set_new(j, "prediction", prediction_json(r));
 	json_object_set_new(j, "receivers", receivers_json(r, s));
-	json_object_set_new(j, "probe", probe_json(r));
+	json_object_set_new(j, "probe", report_probe(r->probe));
 	json_object_set(j, "forecast", r->forecast);
 	json_object_set(j, "stages", r->stages);
 	json_object_set_new(j, "series", series_json(s));

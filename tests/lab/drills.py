@@ -34,6 +34,8 @@ def start(lab, kind, *where, hold="1s", reason="test"):
 def refused(lab, kind, *where):
     """What speaks against it: {code: reason}."""
     done = lab.ground.run("ctl", lab.ctl_argv("drill", "plan", kind, *where, "--reason", "test", "-o", "json"), False)
+    if not done.stdout:  # a plan was just being made
+        return {"busy": done.stderr}
     return {a["code"]: a["reason"] for a in json.loads(done.stdout)["against"]}
 
 

@@ -81,6 +81,10 @@ def test_reports_readiness_and_metrics(stage):
     page = lab.ctl("drill", "report", "d1", "--html")
     assert page.startswith("<!doctype html>") and "<polyline" in page and "http" not in page
     assert lab.ctl("drill", "report", "d1").startswith("# Drill d1: soft-drain of site nyc")
+    # asked from where nothing answers: what matters here is that it ends, and that the report has it
+    lab.ctl("probe", topo.VIPS["web-a"], "--drill", "d1", "--rate", "5", "--timeout-ms", "200", check=False)
+    seen = lab.api("/v1/drills/d1/report")["probe"]
+    assert seen["sent"] > 0 and len(seen["from"]) == 1
     sites = {s["site"]: s for s in lab.ctl("readiness", "-o", "json")["sites"]}
     assert sites["nyc"]["last_drill"]["kind"] == "tabletop"
     assert sites["nyc"]["if_lost"]["lost"] == ["nyc"] and 0.2 < sites["nyc"]["if_lost"]["util"] < 0.9
