@@ -30,7 +30,8 @@ struct op_result drills_start(struct drills *d, const char *actor, const struct 
 struct op_result drills_pause(struct drills *d, const char *actor, const char *id, const char *reason);
 struct op_result drills_resume(struct drills *d, const char *actor, const char *id, const char *reason);
 struct op_result drills_abort(struct drills *d, const char *actor, const char *id, const char *reason);
-/* What somebody saw from outside, while it runs or afterwards: {"from", "sent", "lost", "longest_gap_ms"}; borrowed. */
+/* What somebody saw from outside, while it runs or afterwards: {"from", "sent", "lost", "longest_gap_ms"};
+ * borrowed. */
 struct op_result drills_probe(struct drills *d, const char *id, json_t *seen);
 struct op_result drills_set_schedule(struct drills *d, const char *actor, json_t *schedule);
 
