@@ -61,6 +61,18 @@ static void cell(struct buf *out, const char *tag, const char *fmt, ...)
 	buf_addf(out, "</%s>", tag);
 }
 
+/* The least of 4, 8, 20, 40, 80, 200... that is no less: four even steps that people read at a glance. */
+static double round_max(double v)
+{
+	double ten = pow(10, floor(log10(fmax(v, 1e-9) / 4)));
+	static const double steps[] = { 1, 2, 5, 10 };
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (4 * steps[i] * ten >= v)
+			return 4 * steps[i] * ten;
+	return v;
+}
+
 /* -- load over time ---------------------------------------------------------------------------------------
  */
 
@@ -89,7 +101,7 @@ static struct axes axes_of(const json_t *series)
 	json_array_foreach(sites, i, s)
 		json_array_foreach(json_object_get(s, "bps"), k, v)
 			a.max = fmax(a.max, json_number_value(v));
-	a.max *= 1.05;
+	a.max = round_max(a.max);
 	return a;
 }
 
@@ -109,9 +121,11 @@ static void draw_stages(const json_t *series, const struct axes *a, struct buf *
 		double x1 = x_of(a, json_number_value(json_array_get(t, i < n ? i : n - 1)));
 		buf_addf(out, "<rect x='%.1f' y='%.0f' width='%.1f' height='%.0f' fill='%s'/>", x0, TOP,
 			 fmax(0, x1 - x0), H - TOP - BOTTOM, dark ? "#0001" : "#0000");
-		buf_addf(out, "<text x='%.1f' y='%.0f' class='s'>", x0 + 2, TOP - 6);
-		add_text(out, was);
-		buf_adds(out, "</text>");
+		if (x0 < W - 60) { /* the last is narrow, and its name would be cut */
+			buf_addf(out, "<text x='%.1f' y='%.0f' class='s'>", x0 + 2, TOP - 6);
+			add_text(out, was);
+			buf_adds(out, "</text>");
+		}
 		dark = !dark;
 		from = i;
 	}
@@ -185,7 +199,7 @@ static size_t count_bars(const json_t *stages, double *ret_max)
 			*ret_max = fmax(*ret_max, fmax(num(s, "predicted_hi"), num(s, "measured")));
 			n++;
 		}
-	*ret_max = fmin(*ret_max, 2);
+	*ret_max = round_max(100 * fmin(*ret_max, 2)) / 100;
 	return n;
 }
 
