@@ -392,7 +392,8 @@ static void take_services(struct session *s, const struct msg_report *r)
 		n->shards[k].service_up = false;
 		for (size_t i = 0; i < r->n_services; i++)
 			if (strcmp(r->services[i].name, name) == 0)
-				n->shards[k].service_up = r->services[i].up;
+				/* what a drill takes for dead has to be dead for permits, too */
+				n->shards[k].service_up = r->services[i].up && !n->shards[k].drill_dead;
 	}
 }
 
