@@ -149,6 +149,8 @@ int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guar
 	for (size_t i = 0; i < SITES; i++)
 		silent += !observe_node_fresh(&w.c.model, i, mono_now());
 	*ret_verdict = (struct guard_verdict){ w.guard, "the stand-in refuses" };
+	if (w.guard == GUARD_I10)
+		return ERR_GUARD;
 	if (actor == ACTOR_ENGINE)
 		return silent > 1 ? ERR_GUARD : 0;
 	return actor == ACTOR_DRILL && w.guard != GUARD_OK ? (w.refusals++, ERR_GUARD) : 0;
@@ -598,6 +600,23 @@ static void test_one_at_a_time_and_what_it_may_be_told(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "probe"), "lost")), 4);
 }
 
+/* freeze beats everything, the way back too: it waits, and goes on when it may */
+static void test_frozen_in_the_middle(void **state)
+{
+	(void)state;
+	start("soft-drain", "nyc", "");
+	assert_true(run_to(DRILL_50, 60) > 0);
+	w.guard = GUARD_I10;
+	assert_true(run_to(DRILL_RESTORE, 60) > 0);
+	assert_true(run_to(DRILL_CLOSED, 60) < 0);
+	assert_true(w.c.drills->running);
+	w.guard = GUARD_OK;
+	assert_true(run_to(DRILL_CLOSED, 15) > 0);
+	assert_verdict("aborted", "guard");
+	second();
+	assert_normal();
+}
+
 /* what steering cannot answer is a failed drill, not a passed one */
 static void test_a_surge_without_an_answer_fails(void **state)
 {
@@ -648,6 +667,7 @@ int main(void)
 		T(test_every_abort_condition),
 		T(test_a_refusal_names_everything_and_begins_nothing),
 		T(test_one_at_a_time_and_what_it_may_be_told),
+		T(test_frozen_in_the_middle),
 		T(test_a_surge_without_an_answer_fails),
 		T(test_scheduled),
 	};
