@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#define DRAINED_MIN 0.90 /* of the load has to leave, unless less was predicted */
+#define HOLD_SAMPLES 5
+#define DRAINED_MIN  0.90 /* of the load has to leave, unless less was predicted */
 
 static json_t *ms_or_null(int64_t ms)
 {
@@ -214,7 +215,7 @@ struct site_sum {
 	bool seen;
 };
 
-static size_t sum_stage(json_t *stage, json_t *names, struct site_sum *sums, int *seen, int *inside)
+static void sum_stage(json_t *stage, json_t *names, struct site_sum *sums, int *seen, int *inside)
 {
 	size_t k;
 	json_t *s, *at;
@@ -236,24 +237,35 @@ static size_t sum_stage(json_t *stage, json_t *names, struct site_sum *sums, int
 		++*seen;
 		*inside += json_is_true(json_object_get(s, "covered"));
 	}
-	return json_object_size(names);
+}
+
+/* The hold is longer than the end of a stage: what is measured there is less of an accident. */
+static double measured_at(const struct series *s, const char *site, double otherwise)
+{
+	for (size_t i = 0; i < s->n_sites && s->hold_n >= HOLD_SAMPLES; i++)
+		if (strcmp(s->sites[i], site) == 0)
+			return s->hold_util[i];
+	return otherwise;
 }
 
 /* Error: how far all sites ended from where the stages together said they would, of what was to move. */
-static json_t *prediction_json(const struct drill_record *r)
+static json_t *prediction_json(const struct drill_record *r, const struct series *s)
 {
 	auto_free struct site_sum *sums = xcalloc(STEER_SITES_MAX, sizeof(*sums));
 	json_auto_t *names = json_object();
 	double off = 0, moved = 0;
 	int seen = 0, inside = 0;
-	size_t i, n = 0;
+	size_t i;
 	json_t *stage;
 
 	json_array_foreach(r->stages, i, stage)
-		n = sum_stage(stage, names, sums, &seen, &inside);
-	for (i = 0; i < n && i < STEER_SITES_MAX; i++) {
-		off += fabs(sums[i].measured - sums[i].before - sums[i].change);
-		moved += fabs(sums[i].change);
+		sum_stage(stage, names, sums, &seen, &inside);
+	const char *name;
+	json_t *at;
+	json_object_foreach(names, name, at) {
+		const struct site_sum *x = &sums[json_integer_value(at) % STEER_SITES_MAX];
+		off += fabs(measured_at(s, name, x->measured) - x->before - x->change);
+		moved += fabs(x->change);
 	}
 	return json_pack("{s:o, s:o, s:i}", "error_pct",
 			 moved > 0.01 ? json_real(rounded(100 * off / moved)) : json_null(), "coverage_pct",
@@ -319,7 +331,7 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_object_set_new(j, "detect_ms", detect_json(r));
 	json_object_set_new(j, "answered_ms", ms_or_null(f->answered_ms));
 	json_object_set_new(j, "drain", drain_json(r, f));
-	json_object_set_new(j, "prediction", prediction_json(r));
+	json_object_set_new(j, "prediction", prediction_json(r, s));
 	json_object_set_new(j, "receivers", receivers_json(r, s));
 	json_object_set_new(j, "probe", report_probe(r->probe));
 	json_object_set(j, "forecast", r->forecast);

@@ -16,6 +16,7 @@ void series_init(struct series *s, const struct cluster *cl)
 	s->bps = xcalloc(SERIES_POINTS * cl->n_sites + 1, sizeof(*s->bps));
 	s->peak_util = xcalloc(cl->n_sites + 1, sizeof(*s->peak_util));
 	s->base_util = xcalloc(cl->n_sites + 1, sizeof(*s->base_util));
+	s->hold_util = xcalloc(cl->n_sites + 1, sizeof(*s->hold_util));
 }
 
 void series_done(struct series *s)
@@ -25,6 +26,7 @@ void series_done(struct series *s)
 	free(s->bps);
 	free(s->peak_util);
 	free(s->base_util);
+	free(s->hold_util);
 	*s = (struct series){ 0 };
 }
 
@@ -63,9 +65,12 @@ void series_add(struct series *s, const struct model *m, const struct series_poi
 {
 	if (!same_sites(s, m->cl))
 		return;
+	s->hold_n += p->state == DRILL_HOLD;
 	for (size_t i = 0; i < s->n_sites; i++) {
 		if (!s->n)
 			s->base_util[i] = m->sites[i].util;
+		if (p->state == DRILL_HOLD)
+			s->hold_util[i] += (m->sites[i].util - s->hold_util[i]) / s->hold_n;
 		s->peak_util[i] = fmax(s->peak_util[i], m->sites[i].util);
 	}
 	if (s->n && p->at_ms - s->points[s->n - 1].at_ms < s->step_ms)

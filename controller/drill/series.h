@@ -21,7 +21,9 @@ struct series {
 	char (*sites)[NAME_LEN];
 	int64_t step_ms;
 	struct series_point *points;
-	double *bps;		       /* point * n_sites + site */
+	double *bps;	   /* point * n_sites + site */
+	double *hold_util; /* per site: mean while it held */
+	unsigned hold_n;
 	double *peak_util, *base_util; /* per site; base: the first seen */
 };
 

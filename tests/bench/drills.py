@@ -14,7 +14,7 @@ from tests.bench import place as pl
 from tests.lab import drills
 from tests.lab import topology as topo
 from tests.lab.lab import Lab
-from tests.lab.procs import LabError
+from tests.lab.procs import LabError, wait_until
 
 RUNS = int(os.environ.get("RUNS", "5"))
 STAGE_RUNS = int(os.environ.get("STAGE_RUNS", "3"))
@@ -31,7 +31,7 @@ KINDS = {
     "surge": (("--node", "fra3", "--factor", "3"), "fra", "10s"),
     "tabletop": (("--site", "nyc"), "nyc", "1s"),
 }
-STAGES = ["canary", "25", "50", "100", "hold"]
+STAGES = {"canary": 1, "25": 2, "50": 3, "100": 6, "hold": 6}  # shards withdrawn in it
 
 
 def requests_per_s(site):
@@ -112,13 +112,21 @@ def show(kind, s):
           f"  n={s['samples']}", flush=True)
 
 
+def begin(lab, stage, reason):
+    """A drill in that stage, with what the stage withdraws read back."""
+    drills.ready(lab, 120)
+    drill = drills.start(lab, "hard-withdraw", "--site", "nyc", hold="60s", reason=reason)
+    drills.wait_state(lab, drill, stage, 120)
+    wait_until(lambda: sum(not x["announced"] for s in lab.api("/v1/shards")["shards"] for x in s["sites"])
+               >= STAGES[stage], 30, f"the withdrawals of {stage}")
+    return drill
+
+
 def aborts(lab):
     """Seconds from the operator's word to every shard as the document wants it; the worst per stage."""
     out = {}
     for stage in STAGES:
-        drills.ready(lab, 90)
-        drill = drills.start(lab, "hard-withdraw", "--site", "nyc", hold="60s", reason="bench: abort")
-        drills.wait_state(lab, drill, stage, 120)
+        drill = begin(lab, stage, "bench: abort")
         lab.ctl("drill", "abort", drill, "--reason", "bench")
         out[stage] = round(drills.wait_normal(lab, 30), 2)
         report = drills.finish(lab, drill, 60)
@@ -129,9 +137,7 @@ def aborts(lab):
 
 def crash(lab, stage):
     """Seconds without a controller included: killed, started 2 s later. False when something was not as promised."""
-    drills.ready(lab, 120)
-    drill = drills.start(lab, "hard-withdraw", "--site", "nyc", hold="60s", reason="bench: crash")
-    drills.wait_state(lab, drill, stage, 120)
+    drill = begin(lab, stage, "bench: crash")
     lab.kill_controller()
     dark = [k for k, s in lab.site_catchment().items() if s is None]
     time.sleep(2)

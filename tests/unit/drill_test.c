@@ -542,10 +542,12 @@ static void test_report(void **state)
 			  "sites", "site", "ams", "util_before", 0.2, "predicted", 0.4, "predicted_lo", 0.3,
 			  "predicted_hi", 0.5, "measured", 0.45, "covered", 1));
 	series_init(&s, w->m.cl);
-	for (int i = 0; i < 3000; i++)
+	for (int i = 0; i < 3000; i++) {
+		w->m.sites[1].util = i < 9 ? 0.2 : 0.45;
 		series_add(&s, &w->m,
 			   &(struct series_point){ .at_ms = i * 1000,
 						   .state = i < 9 ? DRILL_CANARY : DRILL_HOLD });
+	}
 	assert_true(s.n <= SERIES_POINTS);
 	json_auto_t *j = report_json(&r, &s, &f);
 	assert_string_equal(json_string_value(json_object_get(j, "verdict")), "passed");
