@@ -330,7 +330,7 @@ static int predict(struct drills *d, size_t from, size_t to)
 	auto_free struct move *moves = xcalloc(to - from + 1, sizeof(*moves));
 	size_t n_sites = model(d)->cl->n_sites, n = 0;
 
-	prediction_begin(&d->prediction, NULL, d->noise, n_sites);
+	prediction_begin(&d->prediction, NULL, d->noise, model(d));
 	if (drill_moves(d->r.kind) || d->r.kind->effect == EFFECT_NONE)
 		n = act_moves(d, from, to, moves);
 	if (!n)
@@ -341,7 +341,7 @@ static int predict(struct drills *d, size_t from, size_t to)
 		free(f);
 		return err;
 	}
-	prediction_begin(&d->prediction, f, d->noise, n_sites);
+	prediction_begin(&d->prediction, f, d->noise, model(d));
 	return 0;
 }
 

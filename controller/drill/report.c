@@ -34,14 +34,14 @@ static json_t *stage_sites(const struct model *m, const struct prediction *pred,
 	for (size_t i = 0; pred->f && i < pred->n && i < m->cl->n_sites; i++) {
 		if (!m->sites[i].healthy)
 			continue;
+		struct site_forecast f = prediction_now(pred, i);
 		json_array_append_new(
 			list,
 			json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:b}", "site", m->cl->sites[i].name,
-				  "util_before", rounded(pred->f[i].before), "predicted",
-				  rounded(pred->f[i].after), "predicted_lo", rounded(pred->f[i].after_lo),
-				  "predicted_hi", rounded(pred->f[i].after_hi), "measured",
-				  touched ? json_real(rounded(pred->mean[i])) : json_null(), "covered",
-				  touched && prediction_covers(pred, i)));
+				  "util_before", rounded(f.before), "predicted", rounded(f.after),
+				  "predicted_lo", rounded(f.after_lo), "predicted_hi", rounded(f.after_hi),
+				  "measured", touched ? json_real(rounded(pred->mean[i])) : json_null(),
+				  "covered", touched && prediction_covers(pred, i)));
 	}
 	return list;
 }

@@ -169,17 +169,38 @@ double noise_sd(const struct noise *x)
 	return x->n > 1 ? 2 * sqrt(x->sum2 / (2.0 * (x->n - 1))) : 0;
 }
 
-void prediction_begin(struct prediction *p, struct site_forecast *f, const struct noise *noise, size_t n)
+void prediction_begin(struct prediction *p, struct site_forecast *f, const struct noise *noise,
+		      const struct model *m)
 {
+	size_t n = m->cl->n_sites;
+
 	prediction_done(p);
-	*p = (struct prediction){ .f = f, .mean = xcalloc(n + 1, sizeof(*p->mean)), .noise = noise, .n = n };
+	*p = (struct prediction){ .f = f,
+				  .mean = xcalloc(n + 1, sizeof(*p->mean)),
+				  .total_bps = watch_total_bps(m),
+				  .noise = noise,
+				  .n = n };
 }
 
 void prediction_add(struct prediction *p, const struct model *m)
 {
 	p->samples++;
+	p->now_bps += (watch_total_bps(m) - p->now_bps) / p->samples;
 	for (size_t i = 0; p->f && i < p->n && i < m->cl->n_sites; i++)
 		p->mean[i] += (m->sites[i].util - p->mean[i]) / p->samples;
+}
+
+struct site_forecast prediction_now(const struct prediction *p, size_t i)
+{
+	double times = p->total_bps > 0 && p->now_bps > 0 ? p->now_bps / p->total_bps : 1;
+	struct site_forecast f = p->f[i];
+
+	times = fmax(1 / RISE_MAX, fmin(RISE_MAX, times)); /* beyond that it is an attack, or a fault */
+	f.before *= times;
+	f.after_lo *= times;
+	f.after *= times;
+	f.after_hi *= times;
+	return f;
 }
 
 void prediction_done(struct prediction *p)
@@ -191,17 +212,18 @@ void prediction_done(struct prediction *p)
 
 bool prediction_missed(const struct prediction *p, size_t i)
 {
-	const struct site_forecast *f = &p->f[i];
-	double own = (f->after_hi - f->after_lo) / (2 * Z90), load = noise_sd(&p->noise[i]);
+	struct site_forecast f = prediction_now(p, i);
+	double own = (f.after_hi - f.after_lo) / (2 * Z90), load = noise_sd(&p->noise[i]);
 
-	return fabs(p->mean[i] - f->after) > MISS_SIGMA * sqrt(own * own + load * load) + MISS_FLOOR;
+	return fabs(p->mean[i] - f.after) > MISS_SIGMA * sqrt(own * own + load * load) + MISS_FLOOR;
 }
 
 bool prediction_covers(const struct prediction *p, size_t i)
 {
+	struct site_forecast f = prediction_now(p, i);
 	double load = Z90 * noise_sd(&p->noise[i]) / sqrt(p->samples ? p->samples : 1);
 
-	return p->mean[i] >= p->f[i].after_lo - load && p->mean[i] <= p->f[i].after_hi + load;
+	return p->mean[i] >= f.after_lo - load && p->mean[i] <= f.after_hi + load;
 }
 
 /* -- abort conditions --------------------------------------------------------------------------------- */
@@ -328,9 +350,10 @@ static bool prediction(const struct watch_input *in, char *why)
 		/* a dead site's load is not counted at it */
 		if (!in->m->sites[i].healthy || !prediction_missed(p, i))
 			continue;
+		struct site_forecast f = prediction_now(p, i);
 		return say(why, "site %s is at %.0f %%, predicted was %.0f %% (%.0f..%.0f %%)",
-			   in->m->cl->sites[i].name, 100 * p->mean[i], 100 * p->f[i].after,
-			   100 * p->f[i].after_lo, 100 * p->f[i].after_hi);
+			   in->m->cl->sites[i].name, 100 * p->mean[i], 100 * f.after, 100 * f.after_lo,
+			   100 * f.after_hi);
 	}
 	return false;
 }

@@ -49,17 +49,22 @@ double noise_sd(const struct noise *x);
 /* Per site of the document; heap. f NULL: nothing was predicted. */
 struct prediction {
 	struct site_forecast *f;
-	double *mean; /* measured, since the stage settled */
+	double *mean;		   /* measured, since the stage settled */
+	double total_bps, now_bps; /* all demand when it was made, and since the stage settled */
 	unsigned samples;
 	const struct noise *noise; /* borrowed */
 	size_t n;
 };
-void prediction_begin(struct prediction *p, struct site_forecast *f, const struct noise *noise, size_t n);
+void prediction_begin(struct prediction *p, struct site_forecast *f, const struct noise *noise,
+		      const struct model *m);
 void prediction_add(struct prediction *p, const struct model *m);
 void prediction_done(struct prediction *p);
 #define MISS_SIGMA 3	/* of the prediction's own and the load's */
-#define MISS_FLOOR 0.02 /* of capacity */
+#define MISS_FLOOR 0.05 /* of capacity */
 bool prediction_missed(const struct prediction *p, size_t i);
+/* What was predicted of site i, had the demand been what it is now: demand that rises or falls everywhere is
+ * not the drill's doing. */
+struct site_forecast prediction_now(const struct prediction *p, size_t i);
 /* Inside the 90 % interval, give or take the load's own noise. */
 bool prediction_covers(const struct prediction *p, size_t i);
 
