@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One event in words, with what happened together with it. What an event carries is in data, whose keys are
  * rows here; keys without a row are shown as they are. */
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
 #include "controller/ctl/ctl.h"
+#include "controller/ctl/text.h"
 #include "proto/base/mem.h"
 
 #define AROUND	    500 /* ids looked at, before and after */
@@ -47,6 +49,40 @@ static void add(struct table *t, const char *label, const json_t *v)
 	table_add(t, TINT_NONE, "%s", dump ? dump : json_string_value(v));
 }
 
+static double num(const json_t *v, const char *key)
+{
+	const json_t *n = json_object_get(v, key);
+
+	return json_is_number(n) ? json_number_value(n) : NAN;
+}
+
+/* What the engine expected of it, in one line. */
+static void add_predicted(struct table *t, const json_t *p)
+{
+	const json_t *moved = json_object_get(p, "moved_bps");
+	char mid[TEXT_NUM], lo[TEXT_NUM], hi[TEXT_NUM], before[TEXT_NUM], after[TEXT_NUM];
+
+	table_add(t, TINT_DIM, "predicted");
+	table_add(t, TINT_NONE, "%s bit/s leave (%s to %s), the site goes from %s to %s",
+		  text_si(num(moved, "mid"), mid), text_si(num(moved, "lo"), lo),
+		  text_si(num(moved, "hi"), hi), text_pct(num(p, "util_before"), before),
+		  text_pct(num(p, "util_after"), after));
+}
+
+/* What has become of the place since. */
+static void add_now(struct table *t, const json_t *now)
+{
+	char age[TEXT_NUM];
+
+	if (!json_is_object(now))
+		return;
+	table_add(t, TINT_DIM, "now");
+	table_add(t, TINT_NONE, "%s%s%s, changed %s ago%s%s", str(now, "grade"),
+		  strcmp(str(now, "grade"), str(now, "wanted")) ? ", ordered is " : "",
+		  strcmp(str(now, "grade"), str(now, "wanted")) ? str(now, "wanted") : "",
+		  text_age(num(now, "changed_ms"), age), *str(now, "why") ? ": " : "", str(now, "why"));
+}
+
 static bool is_part(const char *key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
@@ -69,9 +105,12 @@ static void add_data(struct table *t, json_t *data)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (!is_blank(json_object_get(data, parts[i].key)))
 			add(t, parts[i].label, json_object_get(data, parts[i].key));
-	json_object_foreach(data, key, v)
-		if (!is_part(key) && !is_blank(v))
+	json_object_foreach(data, key, v) {
+		if (!strcmp(key, "predicted") && json_is_object(v))
+			add_predicted(t, v);
+		else if (!is_part(key) && !is_blank(v))
 			add(t, key, v);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(decisions); i++)
 		if (!strcmp(str(data, "kind"), decisions[i].kind)) {
 			table_add(t, TINT_DIM, "that is");
@@ -79,7 +118,7 @@ static void add_data(struct table *t, json_t *data)
 		}
 }
 
-static void print_event(const struct out *o, const json_t *ev)
+static void print_event(const struct out *o, const json_t *ev, const json_t *now)
 {
 	static const char *const titles[] = { "", "", NULL };
 	auto_table *t = table_new(titles);
@@ -91,6 +130,7 @@ static void print_event(const struct out *o, const json_t *ev)
 	add(t, "when", json_object_get(ev, "time"));
 	add(t, "severity", json_object_get(ev, "severity"));
 	add_data(t, json_object_get(ev, "data"));
+	add_now(t, now);
 	table_print(t, o, 2);
 }
 
@@ -156,6 +196,18 @@ static void print_neighbours(const struct out *o, const json_t *list)
 			json_array_size(list) - SHOWN_MAX);
 }
 
+/* The decision's cell as it is now; NULL when there is none to speak of. New reference. */
+static json_t *now_of(struct ctl *ctl, const json_t *ev)
+{
+	auto_free char *path = xasprintf("/v1/decisions/%" JSON_INTEGER_FORMAT,
+					 json_integer_value(json_object_get(ev, "id")));
+	auto_reply r = { 0 };
+
+	if (strcmp(str(ev, "kind"), "decision") || ctl_call(ctl, "GET", path, NULL, &r))
+		return NULL;
+	return json_incref(json_object_get(r.json, "now"));
+}
+
 static int explain_run(struct ctl *ctl, int argc, char **argv)
 {
 	json_auto_t *list = json_array();
@@ -173,12 +225,14 @@ static int explain_run(struct ctl *ctl, int argc, char **argv)
 		rc = neighbours(ctl, r.json, list);
 	if (rc)
 		return rc;
+	json_auto_t *now = now_of(ctl, r.json);
 	if (ctl->out.format == OUT_JSON) {
-		json_auto_t *both = json_pack("{s:O, s:O}", "event", r.json, "neighbours", list);
+		json_auto_t *both =
+			json_pack("{s:O, s:O, s:O*}", "event", r.json, "neighbours", list, "now", now);
 		out_json(&ctl->out, both);
 		return CTL_OK;
 	}
-	print_event(&ctl->out, r.json);
+	print_event(&ctl->out, r.json, now);
 	print_neighbours(&ctl->out, list);
 	return CTL_OK;
 }
@@ -190,6 +244,9 @@ const struct cmd cmd_explain = {
 	.help = "ID is the number that sluicectl events shows. Events of the same kind less than a second "
 		"away "
 		"are shown\n"
-		"with it: what one round decided belongs together.",
+		"with it: what one round decided belongs together. Of a decision, also what was predicted "
+		"and what the "
+		"place does\n"
+		"now.",
 	.run = explain_run,
 };

@@ -304,13 +304,24 @@ int pki_set_common(struct issue *s, int days, bool leaf)
 	return set_key(s);
 }
 
+/* No two CAs of a cluster have one name: who verifies looks for the issuer by name first. */
+static int set_ca_name(struct issue *s)
+{
+	unsigned char id[64];
+	size_t n = sizeof(id);
+	char name[NAME_LEN];
+	int r = gnutls_x509_crt_get_key_id(s->crt, 0, id, &n);
+
+	snprintf(name, sizeof(name), "Sluice CA %02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
+	return r < 0 ? r : pki_set_dn(s, GNUTLS_OID_X520_COMMON_NAME, name);
+}
+
 int pki_make_ca(struct issue *s, const char *cluster, int days)
 {
 	int r;
 
 	if ((r = pki_set_common(s, days, false)) < 0 ||
-	    (r = pki_set_dn(s, GNUTLS_OID_X520_ORGANIZATION_NAME, cluster)) < 0 ||
-	    (r = pki_set_dn(s, GNUTLS_OID_X520_COMMON_NAME, "Sluice CA")) < 0 ||
+	    (r = pki_set_dn(s, GNUTLS_OID_X520_ORGANIZATION_NAME, cluster)) < 0 || (r = set_ca_name(s)) < 0 ||
 	    (r = gnutls_x509_crt_set_basic_constraints(s->crt, 1, 1)) < 0 ||
 	    (r = gnutls_x509_crt_set_key_usage(s->crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN)) < 0)
 		return r;

@@ -468,6 +468,23 @@ def test_explain(applied):
     assert "(404)" in applied.ctl("explain", 0, rc=1)
 
 
+def test_explain_of_a_decision_says_what_is_now(applied):
+    start = last_id(applied)
+    applied.ctl("mode", "steer")
+    applied.ctl("override", "set", "web-a@nyc=prepend1", "--reason", "look")
+
+    def decided():
+        lines = applied.ctl("events", "--since", str(start), "--kind", "decision", "-o", "json").splitlines()
+        return [e for e in map(json.loads, lines) if e["data"]["site"] == "nyc" and e["data"]["to"] == "prepend1"]
+
+    one = wait_for(decided, "the decision")[0]
+    text = applied.ctl("explain", one["id"])
+    assert re.search(r"^  that is +an operator asked for it$", text, re.M)
+    assert re.search(r"^  now +\S+, ordered is prepend1, changed .* ago: ", text, re.M), text
+    assert json.loads(applied.ctl("explain", one["id"], "-o", "json"))["now"]["wanted"] == "prepend1"
+    applied.ctl("override", "delete", "grade:nyc:web-a")
+
+
 def test_status(applied):
     page = applied.ctl("status")
     assert page.startswith("alert  cluster example")

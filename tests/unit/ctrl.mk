@@ -23,3 +23,6 @@ unit += enrol
 enrol_src := controller/enrol.c controller/events.c controller/store.c controller/store_memory.c \
              proto/wire/ticket.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c \
              tests/fuzz/enrol_fuzz.c tests/fuzz/replay.c $(base)
+unit += identity
+identity_src := agent/identity.c proto/wire/msg.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c $(base)
+identity_obj := $(gen_o)
