@@ -2,8 +2,8 @@
  * Durable state: small keyed values and an append-only list of events. A call that returned 0 is durable.
  * Implementations: store_sqlite.c (WAL, synchronous=FULL, schema version in user_version), store_memory.c.
  * Keys: "cluster", "mode", "drain/site/NAME", "drain/node/NAME",
- * "drain/service/NAME/SITE", "override/ID", "token/NAME", "token-uses", "engine", "guard", "grade/SITE/SHARD".
- * Values are text up to STORE_VALUE_MAX. Wall time appears in events only. */
+ * "drain/service/NAME/SITE", "override/ID", "token/NAME", "token-uses", "engine", "guard",
+ * "grade/SITE/SHARD". Values are text up to STORE_VALUE_MAX. Wall time appears in events only. */
 #ifndef CTRL_STORE_H
 #define CTRL_STORE_H
 #include <stddef.h>
