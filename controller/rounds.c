@@ -102,7 +102,7 @@ static int tell_order(struct rounds *r, size_t site, size_t shard, uint8_t to, c
 /* One change: store and event first, then the model. Without a store steering goes on from memory, and
  * nothing new is weakened; what was ordered meanwhile is written when it takes writes again. forecast:
  * stolen, may be NULL. */
-static void order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
+static bool order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
 			   const char *why, json_t *forecast)
 {
 	struct cell_live *cell = model_cell(&r->c->model, site, shard);
@@ -117,17 +117,18 @@ static void order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t 
 	}
 	json_decref(forecast);
 	if (failed && weakens)
-		return;
+		return false;
 	cell->wanted = to;
 	cell->ordered = true;
 	cell->unsaved = failed;
 	cell->changed_at = mono_now();
 	snprintf(cell->why, sizeof(cell->why), "%s", why);
+	return true;
 }
 
-static void order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
+static bool order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
 {
-	order_forecast(r, site, shard, to, kind, why, NULL);
+	return order_forecast(r, site, shard, to, kind, why, NULL);
 }
 
 /* Cells nobody ordered yet: adopt what is announced, announce the base where nothing is. */
@@ -508,9 +509,11 @@ static void follow_cell(struct rounds *r, size_t site, size_t shard)
 	bool moved = cell->base != h.base;
 	bool back = m->cl->grades.g[cell->base].strength > m->cl->grades.g[h.base].strength;
 
+	uint8_t was = cell->base;
 	cell->base = h.base;
-	if (back || ((moved || h.exact) && !is_as_wanted(m->cl, cell, &h)))
-		order(r, site, shard, h.base, "operator", h.held ? h.why : "drain or override ended");
+	if ((back || ((moved || h.exact) && !is_as_wanted(m->cl, cell, &h))) &&
+	    !order(r, site, shard, h.base, "operator", h.held ? h.why : "drain or override ended"))
+		cell->base = was; /* once more when the store takes it */
 }
 
 static void follow_hands(struct rounds *r)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rounds over a store that refuses writes: what weakens waits for it, what strengthens is done from memory
+ * and written later, and a standby does nothing at all. Real rounds, engine, guard and clock; the fleet is a
+ * stand-in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "controller/control.h"
+#include "controller/fleet.h"
+#include "controller/rounds.h"
+#include "controller/store_impl.h"
+
+#define DEADLINE_MS 20000
+
+static const char document[] =
+	"{\"name\": \"t\", \"sites\": ["
+	"{\"name\": \"a\", \"nodes\": [{\"name\": \"a1\", \"capacity\": {\"bps\": 1000000}}]},"
+	"{\"name\": \"b\", \"nodes\": [{\"name\": \"b1\", \"capacity\": {\"bps\": 1000000}}]},"
+	"{\"name\": \"c\", \"nodes\": [{\"name\": \"c1\", \"capacity\": {\"bps\": 1000000}}]}],"
+	"\"services\": [{\"name\": \"web\", \"shards\": [{\"name\": \"s1\", \"prefixes\": "
+	"[\"198.18.1.0/24\"]}]}]}";
+
+struct rig {
+	struct controller c;
+	uv_loop_t loop;
+	const struct store_ops *good;
+	struct store_ops broken;
+};
+static struct rig t;
+static unsigned directed;
+
+void fleet_direct(struct fleet *f)
+{
+	(void)f;
+	directed++;
+}
+void fleet_on_ask(struct fleet *f, fleet_ask_fn fn)
+{
+	(void)f;
+	(void)fn;
+}
+void fleet_permits(struct fleet *f, const bool *grants)
+{
+	(void)f;
+	(void)grants;
+}
+void drains_round(struct controller *c)
+{
+	(void)c;
+}
+void overrides_round(struct controller *c)
+{
+	(void)c;
+}
+
+static int refuse(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	(void)ops;
+	(void)n;
+	(void)ev;
+	return store_fail(s, "disk is full");
+}
+
+static void report_all(void)
+{
+	struct model *m = &t.c.model;
+
+	for (size_t i = 0; i < m->cl->n_nodes; i++) {
+		struct node_live *n = &m->nodes[i];
+		n->connected = n->bgp_ok = n->service_up = n->measured = true;
+		n->report_at = mono_now();
+		n->shards[0] = (struct node_shard){ .seen = true,
+						    .announced = true,
+						    .service_up = true,
+						    .permit_known = true,
+						    .weight = 100 };
+	}
+}
+
+static int setup(void **state)
+{
+	struct cluster *cl;
+	json_auto_t *doc = json_loads(document, 0, NULL), *errors = json_array();
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	uv_loop_init(&t.loop);
+	t.c.loop = &t.loop;
+	store_open_memory(&t.c.store);
+	t.good = t.c.store->ops;
+	t.broken = *t.good;
+	t.broken.write = refuse;
+	t.c.events = events_new(t.c.store);
+	assert_int_equal(cluster_parse(doc, &cl, errors), 0);
+	model_init(&t.c.model, cl);
+	t.c.model.mode = MODE_STEER;
+	t.c.rounds = rounds_new(&t.c);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rounds_free(t.c.rounds);
+	uv_run(&t.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&t.loop);
+	model_done(&t.c.model);
+	events_free(t.c.events);
+	t.c.store->ops = t.good;
+	store_close(t.c.store);
+	return 0;
+}
+
+static void nothing(uv_timer_t *timer)
+{
+	report_all();
+	(void)timer;
+}
+
+/* Turns the loop, with fresh reports, until the condition holds. */
+#define UNTIL(cond)                                                                                          \
+	do {                                                                                                 \
+		mono_t end_ = mono_add_ms(mono_now(), DEADLINE_MS);                                          \
+		while (!(cond)) {                                                                            \
+			if (mono_diff_ms(end_, mono_now()) > 0)                                              \
+				fail_msg("not within %d ms: %s", DEADLINE_MS, #cond);                        \
+			turn();                                                                              \
+		}                                                                                            \
+	} while (0)
+
+static void closed(uv_handle_t *h)
+{
+	(void)h;
+}
+
+static void turn(void)
+{
+	uv_timer_t timer;
+
+	report_all();
+	uv_timer_init(&t.loop, &timer);
+	uv_timer_start(&timer, nothing, 20, 0);
+	uv_run(&t.loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, closed);
+	uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+static void rounds_pass(unsigned n)
+{
+	uint64_t until = (rounds_view(t.c.rounds) ? rounds_view(t.c.rounds)->rounds : 0) + n;
+
+	UNTIL(rounds_view(t.c.rounds) && rounds_view(t.c.rounds)->rounds >= until);
+}
+
+static struct cell_live *cell(void)
+{
+	return model_cell(&t.c.model, 0, 0);
+}
+
+static const char *stored(void)
+{
+	static char text[64];
+	auto_free char *v = NULL;
+
+	snprintf(text, sizeof(text), "%s", store_get(t.c.store, "grade/a/s1", &v) == 0 ? v : "");
+	return text;
+}
+
+static void drain(bool on)
+{
+	struct drain *d = &t.c.model.sites[0].drain;
+
+	*d = (struct drain){ .on = on, .stage = on ? DRAIN_DRAINING : DRAIN_OFF };
+	snprintf(d->reason, sizeof(d->reason), "test");
+}
+
+static void test_weakening_waits(void **state)
+{
+	uint8_t grade;
+
+	(void)state;
+	UNTIL(cell()->ordered);
+	assert_string_equal(stored(), "normal");
+	grade = (uint8_t)cluster_grade(t.c.model.cl, "drain");
+	t.c.store->ops = &t.broken;
+	store_write(t.c.store, &(struct store_op){ "x", "y" }, 1, NULL);
+	drain(true);
+	rounds_pass(2);
+	assert_int_equal(cell()->wanted, 0);
+	t.c.store->ops = t.good;
+	UNTIL(cell()->wanted == grade); /* and then it is done, without being asked again */
+	assert_string_equal(stored(), "drain");
+}
+
+static void test_giving_back_does_not_wait(void **state)
+{
+	size_t told;
+
+	(void)state;
+	UNTIL(cell()->ordered);
+	drain(true);
+	UNTIL(cell()->wanted != 0);
+	t.c.store->ops = &t.broken;
+	drain(false);
+	UNTIL(cell()->wanted == 0);
+	assert_true(cell()->unsaved);
+	assert_string_equal(stored(), "drain");
+	told = events_unstored(t.c.events);
+	assert_in_range(told, 1, 100);
+	t.c.store->ops = t.good;
+	UNTIL(!cell()->unsaved);
+	assert_string_equal(stored(), "normal");
+	assert_int_equal(events_unstored(t.c.events), 0);
+}
+
+static void test_standby_does_nothing(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	UNTIL(cell()->ordered);
+	t.c.lead = (struct leadership){ .shared = true, .state = LEAD_FOLLOWER };
+	before = directed;
+	drain(true);
+	mono_t end = mono_add_ms(mono_now(), 2 * ROUND_MS + 200);
+	while (mono_diff_ms(mono_now(), end) > 0)
+		turn();
+	assert_int_equal(cell()->wanted, 0);
+	assert_int_equal(directed, before);
+	/* it led, and cannot renew: it listens and orders nothing */
+	t.c.lead.state = LEAD_LOST;
+	rounds_pass(2);
+	assert_int_equal(cell()->wanted, 0);
+	t.c.lead.state = LEAD_LEADER;
+	t.c.lead.deadline = mono_add_ms(mono_now(), 60000);
+	UNTIL(cell()->wanted != 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_weakening_waits),
+		T(test_giving_back_does_not_wait),
+		T(test_standby_does_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
