@@ -1,35 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * /v1/tokens: made here, the secret is shown once and only its hash is kept. Those of the token file are
  * listed, and revoked there. */
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <string.h>
 
 #include "controller/api/api_int.h"
 #include "proto/wire/pki.h"
-
-#define SECRET_BYTES 32
-#define SECRET_TEXT  44 /* base64url without padding, and NUL */
-
-/* base64url (RFC 4648, 5) of 32 random bytes */
-static bool make_secret(char *ret_secret)
-{
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	uint8_t raw[SECRET_BYTES];
-	unsigned bits = 0, have = 0;
-
-	if (gnutls_rnd(GNUTLS_RND_KEY, raw, sizeof(raw)) != 0)
-		return false;
-	for (size_t i = 0; i < sizeof(raw); i++) {
-		bits = bits << 8 | raw[i];
-		for (have += 8; have >= 6; have -= 6)
-			*ret_secret++ = set[bits >> (have - 6) & 63];
-	}
-	*ret_secret++ = set[bits << (6 - have) & 63];
-	*ret_secret = 0;
-	explicit_bzero(raw, sizeof(raw));
-	return true;
-}
+#include "proto/wire/ticket.h"
 
 static json_t *token_json(const struct token *t)
 {
@@ -65,7 +41,7 @@ static struct response created(struct api *a, const char *name, const char *secr
 
 struct response res_tokens_post(struct api *a, const struct request *req)
 {
-	char secret[SECRET_TEXT], hash[2 * AUTH_HASH_LEN + 1];
+	char secret[TICKET_SECRET_LEN], hash[2 * AUTH_HASH_LEN + 1];
 	const char *name, *role;
 	json_auto_t *body = NULL;
 	struct response error;
@@ -85,7 +61,7 @@ struct response res_tokens_post(struct api *a, const struct request *req)
 	auth_tokens(a->auth, &n);
 	if (n >= AUTH_TOKENS_MAX)
 		return problem(409, "There are %d tokens already: revoke some first.", AUTH_TOKENS_MAX);
-	if (!make_secret(secret))
+	if (ticket_secret(secret))
 		return problem(500, "No random numbers.");
 	auth_hash_hex(secret, hash);
 	struct op_result op = control_token_make(a->c, req->actor, name, role, hash, expires_s);

@@ -2,8 +2,6 @@
  * A token is 32 random bytes, base64url without padding (RFC 4648, 5): 43 characters. The controller keeps
  * the SHA-256 of those characters only. */
 #include <errno.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,44 +9,18 @@
 #include "controller/ctl/ctl.h"
 #include "controller/ctl/file.h"
 #include "proto/base/mem.h"
-#include "proto/wire/pki.h"
-
-#define TOKEN_BYTES 32
-#define TOKEN_TEXT  44 /* 43 characters and NUL */
-
-static void base64url(const uint8_t *in, size_t len, char *out)
-{
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned bits = 0, have = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		bits = bits << 8 | in[i];
-		for (have += 8; have >= 6; have -= 6)
-			*out++ = set[bits >> (have - 6) & 63];
-	}
-	if (have)
-		*out++ = set[bits << (6 - have) & 63];
-	*out = 0;
-}
+#include "proto/wire/ticket.h"
 
 static int make(char *ret_secret, char *ret_hash)
 {
-	uint8_t raw[TOKEN_BYTES], digest[32];
-
-	if (gnutls_rnd(GNUTLS_RND_KEY, raw, sizeof(raw)))
-		return ctl_fail("no random numbers: gnutls_rnd failed");
-	base64url(raw, sizeof(raw), ret_secret);
-	explicit_bzero(raw, sizeof(raw));
-	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, ret_secret, strlen(ret_secret), digest))
-		return ctl_fail("SHA-256 failed");
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret_hash + 2 * i, 3, "%02x", digest[i]);
-	return CTL_OK;
+	if (ticket_secret(ret_secret))
+		return ctl_fail("no random numbers");
+	return ticket_hash(ret_secret, ret_hash) ? ctl_fail("SHA-256 failed") : CTL_OK;
 }
 
 static int write_secret(const char *path, const char *secret)
 {
-	char line[TOKEN_TEXT + 1];
+	char line[TICKET_SECRET_LEN + 1];
 
 	snprintf(line, sizeof(line), "%s\n", secret);
 	int err = file_write_secret(path, line);
@@ -71,7 +43,7 @@ static int new_run(struct ctl *ctl, int argc, char **argv)
 		{ 0, "role", "ROLE", "viewer, operator or admin (required)", OPT_STR, &role },
 		{ 0, "out", "FILE", "write the secret to this new file, mode 0600", OPT_STR, &path },
 	};
-	char secret[TOKEN_TEXT], hash[65];
+	char secret[TICKET_SECRET_LEN], hash[TICKET_HASH_LEN];
 	int i = ctl_opts_(ctl, opts, argc, argv, 0, 0);
 
 	if (i < 0)

@@ -53,17 +53,22 @@ static void to_hex(const uint8_t *in, char *out)
 		snprintf(out + 2 * i, 3, "%02x", in[i]);
 }
 
-int ticket_new(const char *node, const char *ca_id, struct ticket *ret)
+int ticket_secret(char *ret_secret)
 {
 	uint8_t raw[RAW];
 
 	if (gnutls_rnd(GNUTLS_RND_KEY, raw, sizeof(raw)))
 		return ERR_TLS;
-	encode(raw, ret->secret);
+	encode(raw, ret_secret);
 	explicit_bzero(raw, sizeof(raw));
+	return 0;
+}
+
+int ticket_new(const char *node, const char *ca_id, struct ticket *ret)
+{
 	snprintf(ret->ca_id, sizeof(ret->ca_id), "%s", ca_id);
 	snprintf(ret->node, sizeof(ret->node), "%s", node);
-	return 0;
+	return ticket_secret(ret->secret);
 }
 
 void ticket_text(const struct ticket *t, char *ret_text)

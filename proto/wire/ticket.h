@@ -17,6 +17,9 @@ struct ticket {
 	char node[64];
 };
 
+/* 32 random bytes in base64url: ret_secret has TICKET_SECRET_LEN bytes. API tokens are made so, too. 0 or
+ * ERR_TLS. */
+int ticket_secret(char *ret_secret);
 /* A new secret for this node and CA. 0 or ERR_TLS. */
 int ticket_new(const char *node, const char *ca_id, struct ticket *ret);
 /* ret_text: TICKET_TEXT_LEN bytes. */
