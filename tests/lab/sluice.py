@@ -181,12 +181,18 @@ class Sluice:
         wants_json = any(a == "-o" and b == "json" for a, b in zip(args, args[1:]))
         return json.loads(done.stdout) if wants_json and done.returncode == 0 else done.stdout
 
-    def api(self, path, token="lab"):
-        """GET of the API (/v1/...), parsed."""
+    def api(self, path, token="lab", *more):
+        """GET of the API (/v1/...), parsed. more: of curl."""
         secret = (self.pki_dir / f"{token}.token").read_text().strip()
         argv = ["curl", "-sS", "--max-time", "10", "--cacert", self.pki_dir / "ca.pem", "-H",
-                f"Authorization: Bearer {secret}", f"https://{topo.CONTROLLER_ADDR}:{topo.API_PORT}{path}"]
+                f"Authorization: Bearer {secret}", f"https://{topo.CONTROLLER_ADDR}:{topo.API_PORT}{path}", *more]
         return json.loads(self.ground.run("ctl", list(map(str, argv))).stdout)
+
+    def post(self, path, body, token="lab"):
+        answer = self.api(path, token, "-d", json.dumps(body))
+        if answer.get("status", 200) not in (200, 201):
+            raise LabError(answer)
+        return answer
 
     def start_steering(self, **policy):
         """Controller and agents, in mode steer under this policy, with every catchment as it is at home."""

@@ -6,6 +6,7 @@ judged by routers, clients and the collector.
 """
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -102,6 +103,31 @@ def test_drain_of_a_node_leaves_the_rest_of_its_site(lab):
     assert all(site == topo.HOME[c] for (c, _), site in lab.site_catchment().items())
     lab.ctl("undrain", "node", "fra2")
     wait_until(lambda: "to-fra2" in lab.fib("fra-r", WEB_A), 15, "fra2 to return")
+
+
+def test_drain_of_a_site_ends_in_a_withdrawal(lab):
+    lab.ctl("drain", "site", "ams", "--reason", "rack moves")
+    stages = set()
+
+    def withdrawn():
+        drain = lab.api("/v1/drains")["drains"][0]
+        stages.add(drain["stage"])
+        return drain["stage"] == "withdrawn" and "ams1" not in lab.vty("t2", f"show route for {WEB_A} all")
+    wait_until(withdrawn, 30, lambda: f"ams to be withdrawn: {stages}")
+    assert "waiting" in stages
+    assert all(site != "ams" for site in lab.site_catchment().values())
+    lab.ctl("undrain", "site", "ams")
+    lab.wait_catchment(topo.HOME, 15)
+
+
+def test_override_is_heard_and_reverts_by_itself(lab):
+    def prepended():
+        return re.search(r"\b(\d+) \1 \1\b", lab.vty("t2", f"show route for {WEB_A} all"))
+    lab.post("/v1/overrides", {"site": "ams", "shard": "web-a", "grade": "prepend2", "reason": "test", "confirm_s": 5})
+    wait_until(prepended, 5, "t2 to hear two prepends")
+    wait_until(lambda: not lab.api("/v1/overrides")["overrides"], 10, "the unconfirmed override to be gone")
+    wait_until(lambda: not prepended(), 10, "t2 to hear none again")
+    lab.wait_catchment(topo.HOME, 15)
 
 
 def test_guard_refuses_a_drain_too_many(lab):
