@@ -295,6 +295,15 @@ static double node_connected(const struct page *p, size_t i)
 	return p->m->nodes[i].connected;
 }
 
+static double node_cert(const struct page *p, size_t i)
+{
+	struct fleet_identity id;
+
+	if (!p->a->c->fleet || !fleet_identity(p->a->c->fleet, i, &id))
+		return (double)NAN;
+	return (double)((id.told ? (int64_t)id.told->to_s : id.shown->to_s) - wall_now_ms() / 1000);
+}
+
 static double node_util(const struct page *p, size_t i)
 {
 	return p->m->nodes[i].util;
@@ -416,6 +425,7 @@ static const struct family families[] = {
 	{ "sluice_site_load", GAUGE, "Offered load by resource: bit/s, packet/s, connections/s, thousandths of the cpu.", .site_res = site_load },
 	{ "sluice_site_capacity", GAUGE, "Capacity of the healthy nodes by resource; 0: not limited.", .site_res = site_capacity },
 	{ "sluice_node_connected", GAUGE, "1 while the node's agent is connected.", .node = node_connected },
+	{ "sluice_node_certificate_left_seconds", GAUGE, "Until the certificate of the connected agent ends; NaN: not connected.", .node = node_cert },
 	{ "sluice_node_util_ratio", GAUGE, "Load of the node's hottest resource over its capacity.", .node = node_util },
 	{ "sluice_node_weight", GAUGE, "Share inside its site, 1 to 100; NaN: not known yet.", .node = node_weight },
 	{ "sluice_node_bgp_up", GAUGE, "1 while its bgpd answers and has an established neighbour.", .node = node_bgp },
