@@ -142,8 +142,7 @@ def test_etcd_lost(ha):
     wait_until(lambda: ha.status(leader)["leader"]["role"] == "lost", 10, "the leader to stop acting", poll_s=0.2)
     status, headers, _ = ha.request(leader, "PUT", "/v1/mode", {"mode": "freeze", "reason": "must not happen"})
     assert status == 503 and headers["Retry-After"]
-    kinds = {a["kind"] for a in ha.status(leader)["alerts"]}
-    assert {"leader", "store"} <= kinds
+    wait_until(lambda: {"leader", "store"} <= {a["kind"] for a in ha.status(leader)["alerts"]}, 10, "both alerts")
     time.sleep(3)  # longer than anything that could still be under way
     assert not ha.lab.collector.changes_since(mark)
     for i in range(COUNT):
