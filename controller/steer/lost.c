@@ -162,7 +162,7 @@ static void judge(struct lost *l, int64_t now_ms)
 	if (missing > STANDS_OUT * fresh && got >= RETURNED_MIN * missing && got <= RETURNED_MAX * missing &&
 	    (heirs == 1 || top <= ONE_MAX * got))
 		close_case(l, LOST);
-	else if (missing <= 0 || now_ms - l->joined_ms > WATCH_MS || now_ms < l->joined_ms)
+	else if (missing <= 0 || now_ms - l->joined_ms > WATCH_MS)
 		close_case(l, CUT_OFF);
 }
 
@@ -183,9 +183,8 @@ static void mark(struct lost *l, struct snapshot *s, size_t i)
 
 void lost_mark(struct lost *l, const struct policy *p, struct snapshot *s)
 {
-	int64_t since_ms = s->now_ms - l->sampled_ms;
-
-	if (!l->told || since_ms >= SAMPLE_MIN_MS || since_ms < 0) {
+	/* the same moment may be looked at twice, the second time as of a little before */
+	if (!l->told || s->now_ms - l->sampled_ms >= SAMPLE_MIN_MS) {
 		l->told = true;
 		l->sampled_ms = s->now_ms;
 		look(l, p, s);

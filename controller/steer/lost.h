@@ -12,6 +12,7 @@
 struct lost;
 struct lost *lost_new(void);
 void lost_free(struct lost *l);
-/* Looks at the snapshot and marks the lost in it. Any number of times a round. */
+/* Looks at the snapshot and marks the lost in it. Any number of times a round; nothing here outlives the
+ * process, so now_ms is one clock's. */
 void lost_mark(struct lost *l, const struct policy *p, struct snapshot *s);
 #endif

@@ -367,8 +367,11 @@ static void gain_of(const struct search *s, const struct candidate *c, struct ve
 		say(s, v->why, "gain %.2f of cost %.2f is not worth a route change", v->gain, now);
 		return;
 	}
-	if (lost_then(s, c, true) > lost_then(s, c, false) + LOST_SLACK * r->total.v[r->main]) {
-		say(s, v->why, "more would be lost than now, though with more headroom elsewhere");
+	double lost_if = lost_then(s, c, true), lost_now = lost_then(s, c, false);
+	if (lost_if > lost_now + LOST_SLACK * r->total.v[r->main]) {
+		char a[32], b[32];
+		say(s, v->why, "%s would be lost, %s are now, though with more headroom elsewhere",
+		    explain_qty(r->main, lost_if, a), explain_qty(r->main, lost_now, b));
 		return;
 	}
 	v->gain_sd = hypot((price(s, c, -rel) - price(s, c, rel)) / 2, sqrt(dest_var(s, c)));
@@ -382,9 +385,12 @@ static bool wants_proof(const struct search *s, const struct candidate *c, char 
 {
 	const struct round *r = s->r;
 
-	if (!s->contain || s->shed[c->i] <= 0 || round_dest(r, c->i, c->k, c->to)->alpha >= PROOF_COUNTS)
+	double counts = round_dest(r, c->i, c->k, c->to)->alpha;
+	if (!s->contain || s->shed[c->i] <= 0 || counts >= PROOF_COUNTS)
 		return false;
-	say(s, why, "where the clients of %s go was never seen: one shard first", r->names[c->i]);
+	say(s, why,
+	    "where the clients of %s go is hardly known (%.1f counts, %.1f asked for): one shard first",
+	    r->names[c->i], counts, (double)PROOF_COUNTS);
 	return true;
 }
 
