@@ -36,6 +36,7 @@ struct rounds {
 	struct rounds_view view;
 	mono_t last, tilt_until;
 	mono_t *weights_at;   /* per site: last change */
+	bool *lost_said;      /* per site: taken as lost, and said so */
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
 	bool store_failed; /* in the last round */
@@ -589,6 +590,29 @@ static void look(struct rounds *r, mono_t now, struct snapshot *ret_snapshot)
 	lost_mark(r->lost, &doc(r)->policy, ret_snapshot);
 }
 
+/* A site that was well when it was last heard of, and is not counted on any more. */
+static void say_lost(struct rounds *r)
+{
+	for (size_t i = 0; i < r->snap.n_sites; i++) {
+		bool lost = r->c->model.sites[i].healthy && !r->snap.sites[i].healthy;
+		const char *name = r->snap.sites[i].name;
+
+		if (lost == r->lost_said[i])
+			continue;
+		r->lost_said[i] = lost;
+		if (lost)
+			events_emit(r->c->events, NULL, 0, "site.lost", "alert",
+				    json_pack("{s:s}", "site", name),
+				    "%s has been silent for %.0f s and what it carried arrives elsewhere: "
+				    "taken as "
+				    "lost",
+				    name, (double)r->snap.sites[i].age_ms / 1000);
+		else
+			events_emit(r->c->events, NULL, 0, "site.back", "info",
+				    json_pack("{s:s}", "site", name), "%s reports again", name);
+	}
+}
+
 const struct snapshot *rounds_snapshot(struct rounds *r)
 {
 	mono_t now = mono_now();
@@ -605,6 +629,7 @@ static void decide(struct rounds *r)
 	struct snapshot copy;
 
 	guard_observe(r->guard, &doc(r)->policy, rounds_snapshot(r));
+	say_lost(r);
 	look(r, r->last, &copy);
 	r->thought_shape = r->shape;
 	if (think_start(r->think, &copy) < 0) {
@@ -718,6 +743,8 @@ void rounds_changed(struct rounds *r)
 	r->wish_pending = false;
 	free(r->weights_at);
 	r->weights_at = xcalloc(doc(r)->n_sites, sizeof(*r->weights_at));
+	free(r->lost_said);
+	r->lost_said = xcalloc(doc(r)->n_sites, sizeof(*r->lost_said));
 	r->view.plan = NULL; /* it speaks of indices that are gone */
 	r->view.snapshot = NULL;
 	rounds_snapshot(r);
@@ -780,6 +807,7 @@ void rounds_free(struct rounds *r)
 	guard_free(r->guard);
 	lost_free(r->lost);
 	free(r->wishes);
+	free(r->lost_said);
 	free(r->weights_at);
 	uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -21,7 +21,10 @@
 #define AVERAGED      3
 #define RETURNED_MIN  0.5 /* of what the silent carried */
 #define RETURNED_MAX  1.5
-#define ONE_MAX	      0.8  /* a lost site's largest heir takes 33-65 %; all at one place is a crowd */
+#define ONE_MAX	      0.8 /* a lost site's largest heir takes 33-65 %; all at one place is a crowd ... */
+#define FEW_HEIRS     2	  /* ... unless there is hardly another: then the amount must match better */
+#define CLOSE_MIN     0.7
+#define CLOSE_MAX     1.3
 #define STANDS_OUT    0.08 /* of what the fresh carried */
 
 enum lost_state { FRESH, ASKED, CUT_OFF, LOST };
@@ -147,10 +150,11 @@ static void close_case(struct lost *l, enum lost_state verdict)
 static void judge(struct lost *l, int64_t now_ms)
 {
 	double missing = 0, fresh = 0, got = 0, top = 0;
-	size_t heirs = 0;
+	size_t heirs = 0, asked = 0;
 
 	for (const struct lost_site *m = l->sites; m; m = m->hh.next) {
 		missing += m->state == ASKED ? m->before : 0;
+		asked += m->state == ASKED;
 		if (m->state != FRESH)
 			continue;
 		double more = load_at(m, now_ms) - m->before;
@@ -159,8 +163,11 @@ static void judge(struct lost *l, int64_t now_ms)
 		top = fmax(top, more);
 		heirs++;
 	}
-	if (missing > STANDS_OUT * fresh && got >= RETURNED_MIN * missing && got <= RETURNED_MAX * missing &&
-	    (heirs == 1 || top <= ONE_MAX * got))
+	bool amount = got >= RETURNED_MIN * missing && got <= RETURNED_MAX * missing,
+	     close = got >= CLOSE_MIN * missing && got <= CLOSE_MAX * missing;
+	bool spread = top <= ONE_MAX * got || (close && asked == 1 && heirs <= FEW_HEIRS);
+
+	if (missing > STANDS_OUT * fresh && amount && spread)
 		close_case(l, LOST);
 	else if (missing <= 0 || now_ms - l->joined_ms > WATCH_MS)
 		close_case(l, CUT_OFF);

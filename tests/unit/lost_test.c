@@ -107,6 +107,25 @@ static void crowd(void **state)
 	lost_free(f.l);
 }
 
+/* Of three sites one is lost, and all of it lands at the same other: the amount tells. */
+static void one_heir(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	init(&f);
+	f.w.s.n_sites = 3;
+	seconds(&f, 10);
+	f.w.site[2].age_ms = 1000;
+	load(&f, 0, 1.6 * LOAD);
+	seconds(&f, 12);
+	assert_true(f.w.site[2].healthy); /* might be anything */
+	load(&f, 0, 1.95 * LOAD);
+	seconds(&f, 6);
+	assert_false(f.w.site[2].healthy);
+	lost_free(f.l);
+}
+
 static void two_at_once(void **state)
 {
 	struct fixture f;
@@ -141,8 +160,8 @@ static void all_silent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(power_gone),  cmocka_unit_test(cut_off),    cmocka_unit_test(crowd),
-		cmocka_unit_test(two_at_once), cmocka_unit_test(all_silent),
+		cmocka_unit_test(power_gone), cmocka_unit_test(cut_off),     cmocka_unit_test(crowd),
+		cmocka_unit_test(one_heir),   cmocka_unit_test(two_at_once), cmocka_unit_test(all_silent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
