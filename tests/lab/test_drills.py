@@ -122,3 +122,10 @@ def test_attack_aborts_and_refuses(stage):
     drills.wait_normal(lab)
     wait_until(lambda: drills.refused(lab, "soft-drain", "--site", "nyc"), 15, "a refusal during the attack")
     assert len(drills.refused(lab, "hard-withdraw", "--site", "ams")) >= 2  # every reason, not the first
+
+
+def test_a_node_may_refuse(stage):
+    lab = stage.lab
+    lab.stop_agent("nyc1")
+    lab.start_agent("nyc1", edit=lambda conf: conf.update(drills="off"))
+    wait_until(lambda: "refused" in drills.refused(lab, "site-loss", "--site", "nyc"), 15, "nyc1's refusal to be named")
