@@ -213,9 +213,11 @@ static json_t *detect_json(const struct drill_record *r)
 struct site_sum {
 	double before, change, measured;
 	bool seen;
+	size_t stage; /* the last one it was measured in */
 };
 
-static void sum_stage(json_t *stage, json_t *names, struct site_sum *sums, int *seen, int *inside)
+static void sum_stage(json_t *stage, size_t stage_no, json_t *names, struct site_sum *sums, int *seen,
+		      int *inside)
 {
 	size_t k;
 	json_t *s, *at;
@@ -234,6 +236,7 @@ static void sum_stage(json_t *stage, json_t *names, struct site_sum *sums, int *
 		x->seen = true;
 		x->change += json_number_value(json_object_get(s, "predicted")) - before;
 		x->measured = json_number_value(json_object_get(s, "measured"));
+		x->stage = stage_no;
 		++*seen;
 		*inside += json_is_true(json_object_get(s, "covered"));
 	}
@@ -259,11 +262,13 @@ static json_t *prediction_json(const struct drill_record *r, const struct series
 	json_t *stage;
 
 	json_array_foreach(r->stages, i, stage)
-		sum_stage(stage, names, sums, &seen, &inside);
+		sum_stage(stage, i, names, sums, &seen, &inside);
 	const char *name;
 	json_t *at;
 	json_object_foreach(names, name, at) {
 		const struct site_sum *x = &sums[json_integer_value(at) % STEER_SITES_MAX];
+		if (x->stage + 1 < json_array_size(r->stages))
+			continue; /* taken for dead since: its load is not counted at it */
 		off += fabs(measured_at(s, name, x->measured) - x->before - x->change);
 		moved += fabs(x->change);
 	}
