@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "controller/enrol.h"
+#include "controller/fleet_int.h"
 #include "controller/meter.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -19,50 +19,14 @@
 #define SETTLE_MS   10000      /* after a new leader's start: who else serves is not known yet */
 #define DRILL_MS    30000      /* what a drill does to a node ends so long after it was last said */
 #define LEASE_NEVER UINT64_MAX /* only an answer ends it */
-#define SAID	    64
-#define SAY_AGAIN_S 600 /* who is refused comes back every few seconds; the event does not */
+#define SAY_AGAIN_S 600	       /* who is refused comes back every few seconds; the event does not */
 
-struct session {
-	struct fleet *fleet;
-	struct link *link;
-	ssize_t node;	       /* index in the model, -1 before Hello */
-	bool refused, waiting; /* waiting: for a leader; its Hello is kept */
-	struct msg_hello hello;
-	mono_t sent_at;
-	uint64_t heard_us;    /* boot_us of its newest report; 0: none yet, so no lease can start */
-	struct prefix *allow; /* the agent's whitelist */
-	size_t n_allow;
-	struct msg_directive last; /* as sent; seq is the fleet's */
-	struct msg_identity identity;
-	bool identified;
-	struct session *next;
-};
-
-struct said {
-	char who[NAME_LEN], why[TEXT_LEN];
-	mono_t at;
-};
-
-struct fleet {
-	struct controller *c;
-	struct tls_creds *creds;
-	uv_tcp_t server;
-	struct session *sessions;
-	size_t n_sessions;
-	struct session **by_node; /* made anew when asked for after a change */
-	bool indexed;
-	uint64_t seq;
-	fleet_ask_fn ask;
-	struct said said[SAID]; /* a ring */
-	size_t next_said;
-};
-
-static struct node_live *live(struct session *s)
+struct node_live *fleet_live(struct session *s)
 {
 	return &s->fleet->c->model.nodes[s->node];
 }
 
-static const char *node_name(const struct session *s)
+const char *fleet_node_name(const struct session *s)
 {
 	return s->fleet->c->model.cl->nodes[s->node].name;
 }
@@ -89,8 +53,7 @@ static bool news(struct fleet *f, const char *who, const char *why)
 	return true;
 }
 
-static void refuse(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void refuse(struct session *s, int code, const char *fmt, ...)
+void fleet_refuse(struct session *s, int code, const char *fmt, ...)
 {
 	struct msg m = { .kind = MSG_REFUSED, .refused = { .code = code } };
 	va_list ap;
@@ -241,7 +204,7 @@ static bool same_orders(const struct msg_directive *a, const struct msg_directiv
 static void book_permits(struct session *s, const struct msg_directive *d)
 {
 	const struct cluster *cl = s->fleet->c->model.cl;
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 	size_t at = 0; /* a directive names its shards in the document's order */
 
 	for (size_t k = 0; k < cl->n_shards; k++) {
@@ -281,7 +244,7 @@ static void direct(struct session *s)
 	m.directive.seq = ++s->fleet->seq;
 	book_permits(s, &m.directive);
 	link_send(s->link, &m);
-	live(s)->sent_seq = m.directive.seq;
+	fleet_live(s)->sent_seq = m.directive.seq;
 	s->sent_at = mono_now();
 	directive_done(&s->last);
 	s->last = m.directive;
@@ -311,7 +274,7 @@ void fleet_permits(struct fleet *f, const bool *grants)
 static bool release_permits(struct session *s, const struct msg_report *r)
 {
 	const struct model *m = &s->fleet->c->model;
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 	bool answered = r->applied_seq && r->applied_epoch == m->epoch, back = false;
 
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
@@ -342,7 +305,7 @@ static const struct route_state *route_of(const struct route_state *r, size_t n,
 static void take_routes(struct session *s, const struct route_state *routes, size_t n_routes)
 {
 	const struct cluster *cl = s->fleet->c->model.cl;
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 
 	for (size_t k = 0; k < cl->n_shards; k++) {
 		struct node_shard *ns = &n->shards[k];
@@ -377,7 +340,7 @@ static void take_routes(struct session *s, const struct route_state *routes, siz
 static void take_services(struct session *s, const struct msg_report *r)
 {
 	const struct cluster *cl = s->fleet->c->model.cl;
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 
 	n->service_up = r->n_services > 0;
 	n->service_reason[0] = 0;
@@ -399,7 +362,7 @@ static void take_services(struct session *s, const struct msg_report *r)
 
 static void on_report(struct session *s, const struct msg *m)
 {
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 	const struct msg_report *r = &m->report;
 
 	if (r->boot_us < s->heard_us) /* overtaken: it must not undo what a newer one said */
@@ -420,11 +383,11 @@ static void on_report(struct session *s, const struct msg *m)
 
 static void on_applied(struct session *s, const struct msg *m)
 {
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 
 	if (m->applied.error[0] && strcmp(m->applied.error, n->applied_error) != 0)
 		events_emit(s->fleet->c->events, NULL, 0, "agent.error", "warning",
-			    json_pack("{s:s}", "node", node_name(s)), "%s: %s", node_name(s),
+			    json_pack("{s:s}", "node", fleet_node_name(s)), "%s: %s", fleet_node_name(s),
 			    m->applied.error);
 	snprintf(n->applied_error, sizeof(n->applied_error), "%s", m->applied.error);
 	if (m->applied.epoch != s->fleet->c->model.epoch)
@@ -448,69 +411,9 @@ static void on_ping(struct session *s, const struct msg *m)
 	link_send(s->link, &pong);
 }
 
-/* -- certificates ------------------------------------------------------------------------------------- */
+/* -- sessions ---------------------------------------------------------------------------------------- */
 
-static void send_trust(struct session *s)
-{
-	auto_free char *ca = xstrdup(enrol_ca(s->fleet->c->enrol));
-	struct msg m = { .kind = MSG_TRUST, .trust = { .ca = ca } };
-
-	link_send(s->link, &m);
-}
-
-void fleet_trust(struct fleet *f)
-{
-	for (struct session *s = f->sessions; s; s = s->next)
-		if (s->node >= 0 && !s->refused)
-			send_trust(s);
-}
-
-static void on_cert_request(struct session *s, const struct msg *m)
-{
-	struct msg answer = { .kind = MSG_CERT_ANSWER };
-	const char *csr = m->cert_request.csr;
-
-	if (!s->fleet->c->enrol)
-		return;
-	struct op_result r =
-		enrol_renew(s->fleet->c->enrol, link_leaf(s->link), csr ? csr : "", &answer.cert_answer.cert);
-	if (r.status != 200)
-		snprintf(answer.cert_answer.error, sizeof(answer.cert_answer.error), "%s", r.detail);
-	link_send(s->link, &answer);
-	msg_done(&answer);
-}
-
-static void on_identity(struct session *s, const struct msg *m)
-{
-	const char *error = m->identity.error;
-
-	if (error[0] && strcmp(error, s->identity.error) != 0)
-		events_emit(s->fleet->c->events, NULL, 0, "cert.late", "warning",
-			    json_pack("{s:s, s:I}", "node", node_name(s), "expires_s",
-				      (json_int_t)m->identity.to_s),
-			    "the certificate of %s could not be renewed: %s", node_name(s), error);
-	s->identity = m->identity;
-	s->identified = true;
-}
-
-static bool refused_by_enrol(struct session *s)
-{
-	char why[TEXT_LEN];
-
-	if (!s->fleet->c->enrol || !enrol_refuses(s->fleet->c->enrol, link_leaf(s->link), why))
-		return false;
-	refuse(s, ERR_CERT, "%s", why);
-	return true;
-}
-
-void fleet_revoked(struct fleet *f)
-{
-	for (struct session *s = f->sessions; s; s = s->next)
-		if (s->node >= 0 && !s->refused && refused_by_enrol(s))
-			live(s)->connected = false;
-}
-
-static struct session *of_node(struct fleet *f, size_t node)
+struct session *fleet_of_node(struct fleet *f, size_t node)
 {
 	size_t n = f->c->model.cl->n_nodes;
 
@@ -523,17 +426,6 @@ static struct session *of_node(struct fleet *f, size_t node)
 		f->indexed = true;
 	}
 	return node < n ? f->by_node[node] : NULL;
-}
-
-bool fleet_identity(struct fleet *f, size_t node, struct fleet_identity *ret)
-{
-	const struct session *s = of_node(f, node);
-
-	if (!s)
-		return false;
-	ret->shown = link_leaf(s->link);
-	ret->told = s->identified ? &s->identity : NULL;
-	return true;
 }
 
 static struct session *session_of(const struct fleet *f, size_t node, const struct session *but)
@@ -552,7 +444,7 @@ static void welcome(struct session *s, const struct msg_hello *h)
 				      .minor = PROTO_MINOR,
 				      .epoch = c->model.epoch,
 				      .report_interval_ms = REPORT_MS } };
-	struct node_live *n = live(s);
+	struct node_live *n = fleet_live(s);
 
 	snprintf(m.welcome.controller, sizeof(m.welcome.controller), "%s", tls_creds_name(s->fleet->creds));
 	s->allow = xcalloc(h->n_prefixes, sizeof(*s->allow));
@@ -570,14 +462,14 @@ static void welcome(struct session *s, const struct msg_hello *h)
 	snprintf(n->boot_id, sizeof(n->boot_id), "%s", h->boot_id);
 	link_send(s->link, &m);
 	if (c->enrol)
-		send_trust(s);
-	events_emit(c->events, NULL, 0, "agent.up", "info", json_pack("{s:s}", "node", node_name(s)),
-		    "agent %s connected from %s", node_name(s), n->addr);
+		fleet_send_trust(s);
+	events_emit(c->events, NULL, 0, "agent.up", "info", json_pack("{s:s}", "node", fleet_node_name(s)),
+		    "agent %s connected from %s", fleet_node_name(s), n->addr);
 	for (size_t k = 0; k < c->model.cl->n_shards; k++)
 		if (!whitelisted(s, &c->model.cl->shards[k]))
 			log_warn(
 				"%s may not announce shard %s: it is not in allow.prefixes of its agent.yaml",
-				node_name(s), c->model.cl->shards[k].name);
+				fleet_node_name(s), c->model.cl->shards[k].name);
 }
 
 /* Who leads, as far as we know; the agent follows, or stays until we know better. */
@@ -604,23 +496,25 @@ static void admit(struct session *s, const struct msg_hello *h)
 	ssize_t node = cluster_node(c->model.cl, link_peer(s->link));
 
 	if (h->major != PROTO_MAJOR) {
-		refuse(s, ERR_VERSION,
-		       "agent speaks protocol %u, this controller speaks %u: upgrade the older one", h->major,
-		       PROTO_MAJOR);
+		fleet_refuse(s, ERR_VERSION,
+			     "agent speaks protocol %u, this controller speaks %u: upgrade the older one",
+			     h->major, PROTO_MAJOR);
 		return;
 	}
-	if (refused_by_enrol(s))
+	if (fleet_refuses_cert(s))
 		return;
 	if (node < 0) {
-		refuse(s, -ENOENT, "node \"%s\" is not in the cluster document: add it with sluicectl apply",
-		       link_peer(s->link));
+		fleet_refuse(s, -ENOENT,
+			     "node \"%s\" is not in the cluster document: add it with sluicectl apply",
+			     link_peer(s->link));
 		return;
 	}
 	const struct session *other = session_of(s->fleet, (size_t)node, s);
 	if (other) {
-		refuse(s, ERR_CONFLICT,
-		       "an agent named \"%s\" is connected from %s already: two agents cannot share a name",
-		       link_peer(s->link), link_addr(other->link));
+		fleet_refuse(
+			s, ERR_CONFLICT,
+			"an agent named \"%s\" is connected from %s already: two agents cannot share a name",
+			link_peer(s->link), link_addr(other->link));
 		return;
 	}
 	if (h->last_epoch > c->model.epoch)
@@ -656,8 +550,8 @@ static void on_msg(struct link *l, const struct msg *m, void *arg)
 		[MSG_REPORT] = { on_report, false },
 		[MSG_APPLIED] = { on_applied, false },
 		[MSG_PERMIT_REQUEST] = { on_permit_request, false },
-		[MSG_CERT_REQUEST] = { on_cert_request, false },
-		[MSG_IDENTITY] = { on_identity, false },
+		[MSG_CERT_REQUEST] = { fleet_cert_request, false },
+		[MSG_IDENTITY] = { fleet_identified, false },
 		[MSG_PING] = { on_ping, true },
 	};
 	struct session *s = arg;
@@ -668,8 +562,8 @@ static void on_msg(struct link *l, const struct msg *m, void *arg)
 	if (s->waiting && m->kind != MSG_PING)
 		return;
 	if ((s->node < 0) != handlers[m->kind].before_hello && m->kind != MSG_PING) {
-		refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind),
-		       s->node < 0 ? "before" : "after");
+		fleet_refuse(s, ERR_MALFORMED, "%s came %s Hello", msg_kind_str(m->kind),
+			     s->node < 0 ? "before" : "after");
 		return;
 	}
 	handlers[m->kind].fn(s, m);
@@ -706,10 +600,11 @@ static void on_down(struct link *l, int err, const char *why, void *arg)
 	if (!s)
 		return;
 	if (s->node >= 0 && !s->refused) {
-		live(s)->connected = false;
+		fleet_live(s)->connected = false;
 		events_emit(s->fleet->c->events, NULL, 0, "agent.down", "warning",
-			    json_pack("{s:s}", "node", node_name(s)),
-			    "agent %s is gone (%s): what it announces stays as it is", node_name(s), reason);
+			    json_pack("{s:s}", "node", fleet_node_name(s)),
+			    "agent %s is gone (%s): what it announces stays as it is", fleet_node_name(s),
+			    reason);
 	} else if (!s->refused && news(s->fleet, link_addr(l), reason)) {
 		events_emit(s->fleet->c->events, NULL, 0, "agent.rejected", "warning",
 			    json_pack("{s:s}", "from", link_addr(l)), "connection from %s: %s", link_addr(l),
@@ -758,8 +653,8 @@ void fleet_changed(struct fleet *f)
 			continue;
 		s->node = cluster_node(f->c->model.cl, link_peer(s->link));
 		if (s->node < 0)
-			refuse(s, -ENOENT, "node \"%s\" was removed from the cluster document",
-			       link_peer(s->link));
+			fleet_refuse(s, -ENOENT, "node \"%s\" was removed from the cluster document",
+				     link_peer(s->link));
 		else
 			s->sent_at = (mono_t){ 0 };
 	}
@@ -768,7 +663,7 @@ void fleet_changed(struct fleet *f)
 static void dismiss(struct session *s, const char *why)
 {
 	if (s->node >= 0)
-		live(s)->connected = false;
+		fleet_live(s)->connected = false;
 	s->node = -1;
 	s->refused = true;
 	s->fleet->indexed = false;
