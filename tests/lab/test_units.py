@@ -325,17 +325,18 @@ def test_completion_offers_every_command_and_option():
 
 def test_completion_of_words(tmp_path):
     fake = tmp_path / "sluicectl"
-    fake.write_text("#!/bin/sh\n[ \"$1 $2\" = 'get sites' ] && printf 'SITE HEALTHY\\nfra yes\\nams yes\\n'\n")
+    fake.write_text("#!/bin/sh\n[ \"$1 $2\" = 'get sites' ] && exec printf 'SITE HEALTHY\\nfra yes\\nams yes\\n'\n"
+                    f"exec {BUILD}/sluicectl \"$@\"\n")
     fake.chmod(0o755)
     assert complete("sluicectl mode s") == ["steer"]
-    assert complete("sluicectl --url https://x mode ") == ["observe", "steer", "freeze"]
-    assert complete("sluicectl drain ") == ["site", "node"]
-    assert complete("sluicectl drain site ", tmp_path) == ["fra", "ams"]
-    assert complete("sluicectl whatif --lose ", tmp_path) == ["fra", "ams"]
+    assert complete("sluicectl --url https://x mode ") == ["freeze", "observe", "steer"]
+    assert complete("sluicectl drain ") == ["node", "service", "site"]
+    assert complete("sluicectl drain site ", tmp_path) == ["ams", "fra"]
+    assert complete("sluicectl whatif --lose ", tmp_path) == ["ams", "fra"]
     assert complete("sluicectl drain --reason x site a", tmp_path) == ["ams"]
     assert complete("sluicectl get -o j") == ["json"]
-    assert complete("sluicectl token new --role ") == ["viewer", "operator", "admin"]
-    assert complete("sluicectl pki issue n --role ") == ["node", "controller"]
+    assert complete("sluicectl token new --role ") == ["admin", "operator", "viewer"]
+    assert complete("sluicectl pki issue n --role ") == ["controller", "node"]
     assert "deploy/" in [c + "/" for c in complete(f"sluicectl apply -f {ROOT}/depl")][0] + "/"
     assert complete("sluicectl events -f --k") == ["--kind"]
 
