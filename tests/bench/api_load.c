@@ -178,11 +178,16 @@ static void finish(struct conn *c, size_t *n_done)
 	++*n_done;
 }
 
+/* In turn: the server closes what is not used for a while. */
 static struct conn *idle(struct conn *conns, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!conns[i].busy)
-			return &conns[i];
+	static size_t turn;
+
+	for (size_t i = 0; i < n; i++) {
+		struct conn *c = &conns[turn++ % n];
+		if (!c->busy)
+			return c;
+	}
 	return NULL;
 }
 
