@@ -10,12 +10,12 @@
 #include "controller/steer/lost.h"
 #include "proto/base/mem.h"
 
-#define LOSS	   0.01
-#define NOISE	   0.03
-#define GUESS	   0.12 /* relative error of the upper bound */
-#define LIE_S	   40
-#define STALE_PART 2	 /* every so-manyth site goes silent, and the largest */
-#define STALE_FROM (-10) /* s into the event: before it */
+#define LOSS	    0.01
+#define NOISE	    0.03
+#define GUESS	    0.12 /* relative error of the upper bound */
+#define LIE_S	    40
+#define STALE_SHARE 0.4	  /* at least so much of capacity goes silent: the largest site, then by turns */
+#define STALE_FROM  (-10) /* s into the event: before it */
 
 static double *hist(const struct world *w, int tick, size_t cell)
 {
@@ -41,10 +41,35 @@ static void write_report(struct world *w, size_t i)
 	w->hist_drop[slot] = dropping && lie >= 1;
 }
 
+/* The n-th to fall silent: the largest, then those of even, then those of odd number. */
+static size_t in_turn(const struct world *w, size_t n)
+{
+	size_t even = (w->ns + 1) / 2;
+
+	return !n ? w->victim : n <= even ? 2 * (n - 1) : 2 * (n - 1 - even) + 1;
+}
+
+static bool goes_silent(const struct world *w, size_t i)
+{
+	double all = 0, sum = 0;
+
+	for (size_t j = 0; j < w->ns; j++)
+		all += w->cap_all[j];
+	for (size_t n = 0; n <= w->ns && sum <= STALE_SHARE * all; n++) {
+		size_t j = in_turn(w, n);
+		if (n && j == w->victim)
+			continue;
+		if (j == i)
+			return true;
+		sum += w->cap_all[j];
+	}
+	return false;
+}
+
 static bool silent(const struct world *w, size_t i)
 {
-	return w->sc->twist == TW_STALE && (i % STALE_PART == 0 || i == w->victim) &&
-	       w->t >= w->sc->from + STALE_FROM && w->t < w->sc->until;
+	return w->sc->twist == TW_STALE && goes_silent(w, i) && w->t >= w->sc->from + STALE_FROM &&
+	       w->t < w->sc->until;
 }
 
 void report_tick(struct world *w)
