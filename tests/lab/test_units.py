@@ -114,8 +114,11 @@ class Notify:
 
 
 def as_unit(unit, home, program, *arguments):
-    """The command line that runs program as the unit would: user, groups, capabilities, system calls."""
+    """The command line that runs program as the unit would: user, groups, capabilities, system calls. The user gets
+    copies: the tree may lie where only root can read."""
     nobody = pwd.getpwnam("nobody")
+    sandbox, unit_copy, program = (shutil.copy(p, home) if pathlib.Path(p).is_relative_to(ROOT) else p
+                                   for p in (SANDBOX, unit, program))
     groups = [str(grp.getgrnam(g).gr_gid) for g in setting(unit, "SupplementaryGroups")]
     caps = ",".join(f"+{c.lower().removeprefix('cap_')}" for c in setting(unit, "AmbientCapabilities")[0].split())
     shutil.chown(home, nobody.pw_uid, nobody.pw_gid)
@@ -123,7 +126,7 @@ def as_unit(unit, home, program, *arguments):
             f"--groups={','.join(groups)}" if groups else "--clear-groups",
             f"--bounding-set=-all{',' + caps if caps else ''}", f"--inh-caps=-all{',' + caps if caps else ''}",
             f"--ambient-caps=-all{',' + caps if caps else ''}", "--no-new-privs", sys.executable, "-S", "-E",
-            str(SANDBOX), str(unit), str(program), *map(str, arguments)]
+            str(sandbox), str(unit_copy), str(program), *map(str, arguments)]
 
 
 def plain_home(tmp_path):
