@@ -63,7 +63,7 @@ static int64_t number(const json_t *rec, const char *key)
 
 /* -- records ------------------------------------------------------------------------------------------ */
 
-#define CHANGES 32
+#define CHANGES 16
 
 /* Several records at once: to the store with one event, then to memory. */
 struct change {
@@ -77,14 +77,10 @@ struct change {
 	size_t n;
 };
 
-static bool change_add(struct change *ch, int kind, const char *name, json_t *rec)
+static void change_add(struct change *ch, int kind, const char *name, json_t *rec)
 {
 	size_t i = ch->n;
 
-	if (i == CHANGES) {
-		json_decref(rec);
-		return false;
-	}
 	ch->items[i].kind = kind;
 	ch->items[i].name = xstrdup(name);
 	ch->items[i].rec = rec;
@@ -92,7 +88,6 @@ static bool change_add(struct change *ch, int kind, const char *name, json_t *re
 	ch->heap[2 * i + 1] = rec ? json_dumps(rec, JSON_COMPACT) : NULL;
 	ch->ops[i] = (struct store_op){ ch->heap[2 * i], ch->heap[2 * i + 1] };
 	ch->n++;
-	return true;
 }
 
 static void change_done(struct change *ch)
@@ -294,6 +289,38 @@ static struct op_result signs_nothing(void)
 		      "it in controller.yaml (enrol.cert, enrol.key)");
 }
 
+/* -- what is revoked ---------------------------------------------------------------------------------- */
+
+/* Of a node: {"all": MARK?, "serials": {SERIAL: MARK}}; a MARK is {"at_ms", "actor", "reason"}. All: what was
+ * issued until then. What we issue notes as "after_ms" which of these it came after: a clock that steps back,
+ * or another controller's, can neither save what was revoked nor spoil what came later. */
+static const json_t *all_mark(const struct enrol *e, const char *node)
+{
+	return json_object_get(json_object_get(e->rec[REVOKED], node), "all");
+}
+
+static int64_t after_ms(const struct enrol *e, const char *node)
+{
+	return number(all_mark(e, node), "at_ms");
+}
+
+/* NULL: it is good. */
+static const json_t *mark_of(const struct enrol *e, const char *node, const char *serial, int64_t issued_s)
+{
+	const json_t *all = all_mark(e, node);
+	const json_t *one =
+		json_object_get(json_object_get(json_object_get(e->rec[REVOKED], node), "serials"), serial);
+	auto_free char *name = xasprintf("%s/%s", node, serial);
+	const json_t *cert = json_object_get(e->rec[CERTS], name);
+
+	if (one || !all)
+		return one;
+	/* not on record: made by hand, the second of the revocation belongs to it */
+	bool over = cert ? number(cert, "after_ms") != after_ms(e, node)
+			 : issued_s <= number(all, "at_ms") / 1000;
+	return over ? all : NULL;
+}
+
 /* -- tokens ------------------------------------------------------------------------------------------- */
 
 struct op_result enrol_token(struct enrol *e, const char *actor, const char *node, int64_t ttl_s,
@@ -317,8 +344,8 @@ struct op_result enrol_token(struct enrol *e, const char *actor, const char *nod
 		return result(503, "no random numbers");
 	int64_t expires_ms = wall_now_ms() + ttl_s * 1000;
 	change_add(&ch, TOKENS, hash,
-		   json_pack("{s:s, s:s, s:I}", "node", node, "actor", actor, "expires_ms",
-			     (json_int_t)expires_ms));
+		   json_pack("{s:s, s:s, s:I, s:I}", "node", node, "actor", actor, "expires_ms",
+			     (json_int_t)expires_ms, "after_ms", (json_int_t)after_ms(e, node)));
 	int err = events_emit(
 		e->c->events, ch.ops, ch.n, "cert.token", "info",
 		json_pack("{s:s, s:s, s:I}", "actor", actor, "node", node, "ttl_s", (json_int_t)ttl_s),
@@ -377,6 +404,11 @@ static struct op_result token_usable(struct enrol *e, const struct ticket *t, co
 			"this token was used already: if that was not you, revoke it with sluicectl node "
 			"revoke %s; then ask for a new one with sluicectl node token %s",
 			t->node, t->node);
+	if (number(rec, "after_ms") != after_ms(e, t->node))
+		return result(403,
+			      "this token was taken back with the certificates of %s: ask for a new one with "
+			      "sluicectl node token %s",
+			      t->node, t->node);
 	if (number(rec, "expires_ms") < wall_now_ms())
 		return result(403, "this token has expired: ask for a new one with sluicectl node token %s",
 			      t->node);
@@ -385,8 +417,9 @@ static struct op_result token_usable(struct enrol *e, const struct ticket *t, co
 
 static json_t *cert_record(const struct enrol *e, const struct pki_leaf *l, const char *by)
 {
-	return json_pack("{s:I, s:I, s:s, s:s}", "issued_ms", (json_int_t)(pki_issued_s(l) * 1000),
-			 "expires_ms", (json_int_t)(l->to_s * 1000), "by", by, "ca", e->ca_ids[e->root]);
+	return json_pack("{s:I, s:I, s:s, s:s, s:I}", "issued_ms", (json_int_t)(pki_issued_s(l) * 1000),
+			 "expires_ms", (json_int_t)(l->to_s * 1000), "by", by, "ca", e->ca_ids[e->root],
+			 "after_ms", (json_int_t)after_ms(e, l->name));
 }
 
 static void add_cert(const struct enrol *e, struct change *ch, const struct pki_leaf *l, const char *by)
@@ -494,93 +527,34 @@ struct op_result enrol_renew(struct enrol *e, const struct pki_leaf *shown, cons
 
 /* -- revocation --------------------------------------------------------------------------------------- */
 
-/* {"before_ms", "serials": {SERIAL: REASON}, "reason", "actor"}: all issued until then, and single ones. */
-static bool is_revoked(const struct enrol *e, const char *node, const char *serial, int64_t issued_ms)
-{
-	const json_t *rec = json_object_get(e->rec[REVOKED], node);
-
-	if (json_object_get(json_object_get(rec, "serials"), serial))
-		return true;
-	return rec && issued_ms / 1000 <= number(rec, "before_ms") / 1000;
-}
-
-/* The second of the revocation belongs to it, but for what was issued after it by us. */
-static bool issued_since(const struct enrol *e, const struct pki_leaf *l)
-{
-	auto_free char *name = xasprintf("%s/%s", l->name, l->serial);
-	const json_t *rec = json_object_get(e->rec[CERTS], name);
-
-	return rec && !json_object_get(rec, "revoked");
-}
-
 bool enrol_refuses(const struct enrol *e, const struct pki_leaf *l, char *ret_why)
 {
-	const json_t *rec = json_object_get(e->rec[REVOKED], l->name);
+	const json_t *mark = mark_of(e, l->name, l->serial, pki_issued_s(l));
 
-	if (!rec || issued_since(e, l) || !is_revoked(e, l->name, l->serial, pki_issued_s(l) * 1000))
+	if (!mark)
 		return false;
 	snprintf(ret_why, TEXT_LEN,
 		 "certificate of %.63s was revoked by %.40s (%.60s): if the node is to come back, enrol it "
 		 "again with "
 		 "sluicectl node token",
-		 l->name, text(rec, "actor"), text(rec, "reason"));
+		 l->name, text(mark, "actor"), text(mark, "reason"));
 	return true;
 }
 
-static json_t *revoked_mark(const char *actor, const char *reason)
-{
-	return json_pack("{s:I, s:s, s:s}", "at_ms", (json_int_t)wall_now_ms(), "actor", actor, "reason",
-			 reason);
-}
-
-static bool change_room(struct enrol *e, const char *node)
-{
-	const char *key;
-	json_t *rec;
-	size_t n = 2;
-
-	json_object_foreach(e->rec[CERTS], key, rec)
-		n += starts_with_node(key, node) && !json_object_get(rec, "revoked");
-	json_object_foreach(e->rec[TOKENS], key, rec)
-		n += strcmp(text(rec, "node"), node) == 0;
-	return n <= CHANGES;
-}
-
-/* Which of its certificates and tokens end. */
-static size_t add_revoked(struct enrol *e, struct change *ch, const char *node, const char *serial,
-			  json_t *mark)
-{
-	const char *key;
-	json_t *rec;
-	size_t n = 0;
-
-	json_object_foreach(e->rec[CERTS], key, rec) {
-		if (!starts_with_node(key, node) || json_object_get(rec, "revoked") ||
-		    (serial && strcmp(key + strlen(node) + 1, serial) != 0))
-			continue;
-		json_t *next = json_copy(rec);
-		json_object_set(next, "revoked", mark);
-		n += change_add(ch, CERTS, key, next);
-	}
-	json_object_foreach(e->rec[TOKENS], key, rec)
-		if (!serial && strcmp(text(rec, "node"), node) == 0)
-			change_add(ch, TOKENS, key, NULL);
-	return n;
-}
-
+/* One record, however many certificates the node has: a node that asked for many cannot delay this. */
 static json_t *revocation(const struct enrol *e, const char *actor, const char *node, const char *serial,
 			  const char *reason)
 {
 	json_t *was = json_object_get(e->rec[REVOKED], node);
-	json_t *rec =
-		was ? json_deep_copy(was) : json_pack("{s:I, s:{}}", "before_ms", (json_int_t)0, "serials");
+	json_t *rec = was ? json_deep_copy(was) : json_pack("{s:{}}", "serials");
+	int64_t now = wall_now_ms(), last = after_ms(e, node);
+	json_t *mark = json_pack("{s:I, s:s, s:s}", "at_ms", (json_int_t)(now > last ? now : last + 1),
+				 "actor", actor, "reason", reason);
 
-	json_object_set_new(rec, "actor", json_string(actor));
-	json_object_set_new(rec, "reason", json_string(reason));
 	if (serial)
-		json_object_set_new(json_object_get(rec, "serials"), serial, json_string(reason));
+		json_object_set_new(json_object_get(rec, "serials"), serial, mark);
 	else
-		json_object_set_new(rec, "before_ms", json_integer((json_int_t)wall_now_ms()));
+		json_object_set_new(rec, "all", mark);
 	return rec;
 }
 
@@ -588,20 +562,13 @@ struct op_result enrol_revoke(struct enrol *e, const char *actor, const char *no
 			      const char *reason)
 {
 	auto_change ch = { 0 };
-	json_auto_t *mark = revoked_mark(actor, reason);
 
 	if (!pki_name_ok(node))
 		return result(422, "\"%.63s\" cannot be a node's name", node);
-	if (!change_room(e, node))
-		return result(
-			409,
-			"%s has too many certificates on record for one step: revoke some by serial first",
-			node);
-	size_t n = add_revoked(e, &ch, node, serial, mark);
 	change_add(&ch, REVOKED, node, revocation(e, actor, node, serial, reason));
 	int err = events_emit(e->c->events, ch.ops, ch.n, "cert.revoked", "warning",
-			      json_pack("{s:s, s:s, s:s*, s:s, s:I}", "actor", actor, "node", node, "serial",
-					serial, "reason", reason, "certificates", (json_int_t)n),
+			      json_pack("{s:s, s:s, s:s*, s:s}", "actor", actor, "node", node, "serial",
+					serial, "reason", reason),
 			      "%s %s of %s revoked by %s: %s", serial ? "certificate" : "every certificate",
 			      serial ? serial : "until now", node, actor, reason);
 	if (err < 0)
@@ -620,12 +587,13 @@ json_t *enrol_list(const struct enrol *e)
 	json_object_foreach(e->rec[CERTS], key, rec) {
 		const char *slash = strrchr(key, '/');
 		auto_free char *node = xasprintf("%.*s", (int)(slash - key), key);
+		const json_t *mark = mark_of(e, node, slash + 1, 0);
 		json_array_append_new(
 			list, json_pack("{s:s, s:s, s:O, s:O, s:O, s:O*, s:O*}", "node", node, "serial",
 					slash + 1, "issued_ms", json_object_get(rec, "issued_ms"),
 					"expires_ms", json_object_get(rec, "expires_ms"), "by",
-					json_object_get(rec, "by"), "revoked",
-					json_object_get(rec, "revoked"), "ca", json_object_get(rec, "ca")));
+					json_object_get(rec, "by"), "revoked", mark, "ca",
+					json_object_get(rec, "ca")));
 	}
 	return list;
 }

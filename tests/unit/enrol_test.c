@@ -215,7 +215,40 @@ static void test_revocation_takes_tokens(void **state)
 	(void)state;
 	new_token("fra1", 600, text);
 	assert_int_equal(enrol_revoke(c.enrol, "bob", "fra1", NULL, "stolen").status, 200);
-	assert_int_equal(redeem(text, &leaf).status, 401);
+	for (int i = 0; i < 2; i++, restart()) {
+		struct op_result r = redeem(text, &leaf);
+		assert_int_equal(r.status, 403);
+		assert_says(r.detail, "taken back");
+	}
+	new_token("fra1", 600, text);
+	assert_int_equal(redeem(text, &leaf).status, 200);
+}
+
+/* Whoever has a stolen key may renew: not even many certificates delay their end. */
+static void test_many_certificates(void **state)
+{
+	struct pki_leaf leafs[50];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(leafs); i++)
+		leafs[i] = enrolled("fra1");
+	assert_int_equal(enrol_revoke(c.enrol, "bob", "fra1", NULL, "stolen").status, 200);
+	for (size_t i = 0; i < ARRAY_LEN(leafs); i++)
+		assert_true(enrol_refuses(c.enrol, &leafs[i], why));
+}
+
+/* Issued by a controller whose clock is ahead, revoked by one whose clock is not. */
+static void test_clock_ahead(void **state)
+{
+	struct pki_leaf leaf = enrolled("fra1");
+
+	(void)state;
+	leaf.from_s += 30;
+	leaf.to_s += 30;
+	assert_int_equal(enrol_revoke(c.enrol, "bob", "fra1", NULL, "stolen").status, 200);
+	assert_true(enrol_refuses(c.enrol, &leaf, why));
+	restart();
+	assert_true(enrol_refuses(c.enrol, &leaf, why));
 }
 
 static void test_list(void **state)
@@ -347,6 +380,8 @@ int main(void)
 		T(test_renewal),
 		T(test_revocation),
 		T(test_revocation_takes_tokens),
+		T(test_many_certificates),
+		T(test_clock_ahead),
 		T(test_list),
 		T(test_without_a_signer),
 		T(test_signer_of_another_ca),
