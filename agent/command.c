@@ -33,6 +33,24 @@ static const char *socket_of(const struct options *o, struct agent_config **ret_
 	return (*ret_cfg)->socket;
 }
 
+/* What commands printed and peers said is in there, and goes to a terminal. */
+static void clean(json_t *j)
+{
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	if (json_is_string(j)) {
+		auto_free char *s = xstrdup(json_string_value(j));
+		str_clean(s);
+		json_string_set(j, s);
+	}
+	json_object_foreach(j, key, v)
+		clean(v);
+	json_array_foreach(j, i, v)
+		clean(v);
+}
+
 /* The answer, or NULL when it was a refusal or none came: said. request is consumed. */
 static json_t *ask(const struct options *o, json_t *request)
 {
@@ -47,6 +65,8 @@ static json_t *ask(const struct options *o, json_t *request)
 		fprintf(stderr, "sluice-agent: %s\n", why);
 		return NULL;
 	}
+	if (!json_is_string(answer)) /* the metrics have lines */
+		clean(answer);
 	const char *refused = json_string_value(json_object_get(answer, "error"));
 	if (!refused)
 		return answer;

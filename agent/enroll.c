@@ -42,13 +42,14 @@ struct call {
 static int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static int fail(const char *fmt, ...)
 {
+	char text[2 * TEXT_LEN];
 	va_list ap;
 
-	fputs("sluice-agent enroll: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	str_clean(text); /* the other end's words, and nobody knows yet whose they are */
+	fprintf(stderr, "sluice-agent enroll: %s\n", text);
 	return 1;
 }
 

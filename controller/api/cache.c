@@ -51,8 +51,8 @@ static bool key_of(const struct request *req, char *ret)
 	size_t n = (size_t)snprintf(ret, KEY_MAX, "%s", req->path);
 
 	for (size_t i = 0; n < KEY_MAX && i < req->n_query; i++)
-		n += (size_t)snprintf(ret + n, KEY_MAX - n, "\n%s=%s", req->query[i].key,
-				      req->query[i].value);
+		n += (size_t)snprintf(ret + n, KEY_MAX - n, "\n%s=%zu:%s", req->query[i].key,
+				      strlen(req->query[i].value), req->query[i].value);
 	return n < KEY_MAX;
 }
 

@@ -39,6 +39,7 @@ struct conn {
 	struct MHD_Connection *mhd;
 	mono_t deadline;
 	bool streaming;
+	char peer[HTTP_PEER_LEN];
 };
 
 struct stream {
@@ -72,7 +73,7 @@ struct http {
 	int handles;	  /* not closed yet */
 	int64_t spent_us; /* in MHD since its descriptor last had news */
 	unsigned deadline_ms;
-	size_t conns_max;
+	size_t conns_max, per_peer_max;
 	struct conn *conns;
 	size_t n_conns;
 	struct stream *streams;
@@ -182,6 +183,47 @@ static void on_sweep(uv_timer_t *t)
 
 /* -- connections -------------------------------------------------------------------------------------- */
 
+/* One host may use all addresses of its /64. */
+void http_peer(const struct sockaddr *sa, char *ret_peer)
+{
+	struct in6_addr a;
+
+	if (sa->sa_family == AF_INET) {
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, ret_peer, HTTP_PEER_LEN);
+	} else if (sa->sa_family == AF_INET6) {
+		a = ((const struct sockaddr_in6 *)sa)->sin6_addr;
+		if (IN6_IS_ADDR_V4MAPPED(&a)) {
+			inet_ntop(AF_INET, &a.s6_addr[12], ret_peer, HTTP_PEER_LEN);
+			return;
+		}
+		memset(&a.s6_addr[8], 0, 8);
+		inet_ntop(AF_INET6, &a, ret_peer, HTTP_PEER_LEN);
+	}
+}
+
+static void read_peer(struct MHD_Connection *mhd, char *ret_peer)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	if (info && info->client_addr)
+		http_peer(info->client_addr, ret_peer);
+}
+
+/* Before TLS: a peer with too many connections gets no other. */
+static enum MHD_Result on_accept(void *arg, const struct sockaddr *sa, socklen_t len)
+{
+	const struct http *h = arg;
+	char peer[HTTP_PEER_LEN] = "";
+	size_t n = 0;
+
+	(void)len;
+	http_peer(sa, peer);
+	for (const struct conn *c = h->conns; c; c = c->next)
+		n += strcmp(c->peer, peer) == 0;
+	return n < h->per_peer_max ? MHD_YES : MHD_NO;
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -191,6 +233,7 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **ctx,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		c = xcalloc(1, sizeof(*c));
 		c->mhd = mhd;
+		read_peer(mhd, c->peer);
 		c->deadline = mono_add_ms(mono_now(),
 					  h->deadline_ms < HTTP_FIRST_MS ? h->deadline_ms : HTTP_FIRST_MS);
 		c->next = h->conns;
@@ -468,19 +511,6 @@ static size_t unescape(void *arg, struct MHD_Connection *mhd, char *s)
 	return (size_t)(out - s);
 }
 
-static void read_peer(struct request *req, struct MHD_Connection *mhd)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *sa = info ? info->client_addr : NULL;
-
-	if (sa && sa->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, req->peer, sizeof(req->peer));
-	else if (sa && sa->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, req->peer,
-			  sizeof(req->peer));
-}
-
 static struct response too_many(const struct http *h)
 {
 	struct response r = problem(503, "There are %zu connections already.", h->conns_max);
@@ -504,7 +534,7 @@ static enum MHD_Result begin(struct http *h, struct MHD_Connection *mhd, const c
 	x->body.max = HTTP_BODY_MAX;
 	x->req.method = strcmp(method, "HEAD") == 0 ? "GET" : method;
 	x->req.path = url;
-	read_peer(&x->req, mhd);
+	read_peer(mhd, x->req.peer);
 	read_headers(x, mhd);
 	if (h->n_conns > h->conns_max)
 		return answer(h, mhd, too_many(h));
@@ -593,11 +623,10 @@ static int start_daemon(struct http *h, const struct http_cfg *cfg, char *ret_wh
 		return fd;
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	h->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
+		flags, 0, on_accept, h, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_CERT_CALLBACK, identity_callback,
 		MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)(h->conns_max + HTTP_CONNS_SPARE), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		(unsigned)HTTP_PER_IP_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(h->conns_max + HTTP_CONNS_SPARE), MHD_OPTION_CONNECTION_TIMEOUT,
 		cfg->idle_s ? cfg->idle_s : HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONN_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
@@ -619,6 +648,7 @@ int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops 
 	h->ops = ops;
 	h->arg = arg;
 	h->conns_max = cfg->conns_max ? cfg->conns_max : HTTP_CONNS_MAX;
+	h->per_peer_max = cfg->per_peer_max ? cfg->per_peer_max : HTTP_PER_PEER_MAX;
 	h->deadline_ms = cfg->deadline_ms ? cfg->deadline_ms : HTTP_DEADLINE_MS;
 	int r = identity_serve(cfg->cert, cfg->key, ret_why);
 	if (r == 0)

@@ -11,15 +11,16 @@
 
 #include "controller/api/auth.h"
 
-#define HTTP_BODY_MAX	 (1024 * 1024)
-#define HTTP_CONNS_MAX	 2048
-#define HTTP_PER_IP_MAX	 1536
-#define HTTP_CONNS_SPARE 64 /* beyond the limit: to be told so (503) and closed */
-#define HTTP_IDLE_S	 15
-#define HTTP_FIRST_MS	 10000
-#define HTTP_DEADLINE_MS 30000
-#define HTTP_QUERY_MAX	 16
-#define HTTP_PARAMS_MAX	 2
+#define HTTP_BODY_MAX	  (1024 * 1024)
+#define HTTP_CONNS_MAX	  2048
+#define HTTP_PER_PEER_MAX 1536
+#define HTTP_CONNS_SPARE  64 /* beyond the limit: to be told so (503) and closed */
+#define HTTP_IDLE_S	  15
+#define HTTP_FIRST_MS	  10000
+#define HTTP_DEADLINE_MS  30000
+#define HTTP_QUERY_MAX	  16
+#define HTTP_PARAMS_MAX	  2
+#define HTTP_PEER_LEN	  64
 
 enum http_header {
 	HDR_AUTHORIZATION,
@@ -37,7 +38,7 @@ struct http_query {
 /* Valid during the call only. */
 struct request {
 	const char *method, *path; /* HEAD arrives as GET; path is percent-decoded */
-	char peer[64];		   /* the client's address without its port */
+	char peer[HTTP_PEER_LEN];  /* http_peer of the client */
 	struct http_query query[HTTP_QUERY_MAX];
 	size_t n_query;
 	const char *header[HDR_N]; /* NULL when absent */
@@ -102,8 +103,11 @@ struct http_cfg {
 	const char *cert, *key;	      /* PEM files */
 	unsigned idle_s, deadline_ms; /* 0: HTTP_IDLE_S, HTTP_DEADLINE_MS */
 	unsigned conns_max;	      /* 0: HTTP_CONNS_MAX */
+	unsigned per_peer_max;	      /* 0: HTTP_PER_PEER_MAX */
 };
 struct http;
+/* Whom limits count: an IPv4 address, or the /64 of an IPv6 one. HTTP_PEER_LEN bytes. */
+void http_peer(const struct sockaddr *sa, char *ret_peer);
 int http_new(uv_loop_t *loop, const struct http_cfg *cfg, const struct http_ops *ops, void *arg,
 	     struct http **ret_http, char *ret_why);
 /* Ends every stream. The loop must run once more to free the handles. */

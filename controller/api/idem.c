@@ -18,7 +18,7 @@ struct memory {
 
 struct idem {
 	struct memory ring[IDEM_MAX];
-	size_t next;
+	size_t next, bytes;
 };
 
 struct idem *idem_new(void)
@@ -26,8 +26,9 @@ struct idem *idem_new(void)
 	return xcalloc(1, sizeof(struct idem));
 }
 
-static void forget(struct memory *e)
+static void forget(struct idem *m, struct memory *e)
 {
+	m->bytes -= mono_is_set(e->at) ? e->answer.len : 0;
 	free(e->answer.body);
 	memset(e, 0, sizeof(*e));
 }
@@ -37,7 +38,7 @@ void idem_free(struct idem *m)
 	if (!m)
 		return;
 	for (size_t i = 0; i < IDEM_MAX; i++)
-		forget(&m->ring[i]);
+		forget(m, &m->ring[i]);
 	free(m);
 }
 
@@ -107,7 +108,7 @@ bool idem_known(struct idem *m, const struct request *req, mono_t now, struct re
 		if (!mono_is_set(e->at) || memcmp(e->key, key, PRINT_LEN) != 0)
 			continue;
 		if (mono_diff_ms(e->at, now) > IDEM_KEEP_MS) {
-			forget(e);
+			forget(m, e);
 			continue;
 		}
 		print_request(req, what);
@@ -122,12 +123,13 @@ bool idem_known(struct idem *m, const struct request *req, mono_t now, struct re
 void idem_keep(struct idem *m, const struct request *req, const struct response *r, mono_t now)
 {
 	struct memory *e = &m->ring[m->next];
+	size_t oldest;
 
 	/* what failed on our side may be tried again */
 	if (r->status >= 500 || r->status == 429 || r->stream)
 		return;
-	m->next = (m->next + 1) % IDEM_MAX;
-	forget(e);
+	oldest = m->next = (m->next + 1) % IDEM_MAX;
+	forget(m, e);
 	print_key(req, e->key);
 	print_request(req, e->what);
 	e->at = now;
@@ -135,4 +137,7 @@ void idem_keep(struct idem *m, const struct request *req, const struct response 
 			    ? problem(409, "This was done before, under the same Idempotency-Key; its answer "
 					   "held a secret, which is shown once.")
 			    : again(r);
+	m->bytes += e->answer.len;
+	for (; m->bytes > IDEM_BYTES_MAX && &m->ring[oldest] != e; oldest = (oldest + 1) % IDEM_MAX)
+		forget(m, &m->ring[oldest]);
 }

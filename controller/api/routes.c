@@ -175,16 +175,29 @@ static bool authorise(struct api *a, const struct route *rt, struct request *req
 	return false;
 }
 
+static bool is_text(const char *s)
+{
+	json_auto_t *utf8 = json_string(s);
+
+	return utf8 && str_plain(s) && strlen(s) < TEXT_LEN;
+}
+
 /* What is not documented is refused, not ignored: a typing error must not change what is asked. */
 static bool query_known(const struct route *rt, const struct request *req, struct response *ret_response)
 {
 	for (size_t i = 0; i < req->n_query; i++) {
-		const char *key = req->query[i].key;
+		const char *key = req->query[i].key, *value = req->query[i].value;
 		if (!view_named(rt->query, key))
 			*ret_response = problem(400, "?%.64s= is not known here; known: %s.", key,
 						rt->query ? rt->query : "none");
-		else if (request_query(req, key) != req->query[i].value)
+		else if (request_query(req, key) != value)
 			*ret_response = problem(400, "?%.64s= is there twice.", key);
+		else if (!is_text(value))
+			*ret_response =
+				problem(400,
+					"?%.64s= must be plain text (UTF-8, no control characters) of "
+					"at most %d bytes.",
+					key, TEXT_LEN - 1);
 		else
 			continue;
 		return false;
@@ -218,13 +231,16 @@ static struct response read_it(struct api *a, const struct route *rt, struct req
 
 static struct response change_it(struct api *a, const struct route *rt, struct request *req)
 {
-	bool once = req->header[HDR_IDEMPOTENCY_KEY] && strcmp(req->method, "POST") == 0;
+	/* others change nothing, and must not push out what an operator did */
+	bool ours = rt->role > ROLE_VIEWER;
+	bool once = ours && req->header[HDR_IDEMPOTENCY_KEY] && strcmp(req->method, "POST") == 0;
 	struct response r;
 
 	if (once && idem_known(a->idem, req, mono_now(), &r))
 		return r;
 	r = rt->handler(a, req);
-	cache_clear(a->cache);
+	if (ours || (rt->role == ROLE_NONE && r.status == 200))
+		cache_clear(a->cache);
 	if (once)
 		idem_keep(a->idem, req, &r, mono_now());
 	return r;

@@ -57,9 +57,12 @@ bool view_body_text(json_t *body, const char *key, const char **ret_text, struct
 	json_t *v = json_object_get(body, key);
 
 	*ret_text = v ? json_string_value(v) : "";
-	if (*ret_text && strlen(*ret_text) < TEXT_LEN)
+	if (!*ret_text || strlen(*ret_text) >= TEXT_LEN)
+		*ret_error = problem(422, "%s must be a string of at most %d bytes.", key, TEXT_LEN - 1);
+	else if (!str_plain(*ret_text))
+		*ret_error = problem(422, "%s must be one line, without control characters.", key);
+	else
 		return true;
-	*ret_error = problem(422, "%s must be a string of at most %d bytes.", key, TEXT_LEN - 1);
 	return false;
 }
 
@@ -228,7 +231,7 @@ bool view_kind_wanted(const char *kinds, const char *kind)
 
 bool view_named(const char *names, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = strchr(name, ' ') ? 0 : strlen(name);
 
 	for (const char *s = names; s && len; s = strchr(s, ' ')) {
 		s += *s == ' ';

@@ -46,6 +46,8 @@ static void read_text(struct reader *r, const char *key, char *to, size_t size)
 
 	if (!s || strlen(s) >= size)
 		wrong(r, key, "must be text, and shorter");
+	else if (!str_plain(s))
+		wrong(r, key, "must be one line, without control characters");
 	else
 		snprintf(to, size, "%s", s);
 }

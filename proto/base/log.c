@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/base/mem.h"
+
 static const struct {
 	const char *name;
 	int priority; /* sd-daemon(3) */
@@ -45,10 +47,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* a peer's text may end up here: one line stays one line */
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
+	str_clean(text); /* a peer's text may end up here: one line stays one line */
 	if (self.journal) {
 		fprintf(stderr, "<%d>%s\n", levels[level].priority, text);
 		return;

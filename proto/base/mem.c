@@ -102,3 +102,26 @@ void buf_done(struct buf *b)
 	free(b->data);
 	*b = (struct buf){ .max = b->max };
 }
+
+/* Bytes of the control character at s; 0: it is none. C1 is two bytes in UTF-8. */
+static size_t control_len(const char *s)
+{
+	if ((unsigned char)*s < 0x20 || *s == 0x7f)
+		return 1;
+	return (unsigned char)s[0] == 0xc2 && ((unsigned char)s[1] & 0xe0) == 0x80 ? 2 : 0;
+}
+
+bool str_plain(const char *s)
+{
+	while (*s && !control_len(s))
+		s++;
+	return !*s;
+}
+
+void str_clean(char *s)
+{
+	for (size_t n; *s; s += n ? n : 1) {
+		n = control_len(s);
+		memset(s, ' ', n);
+	}
+}

@@ -5,6 +5,7 @@
 #define BASE_MEM_H
 #include <stddef.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,6 +30,11 @@ void close_cleanup_(int *fd);
 #define auto_close  __attribute__((cleanup(close_cleanup_)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* No control characters, C0 or C1: one line, and nothing that a terminal obeys. */
+bool str_plain(const char *s);
+/* In place: each of them becomes a space. */
+void str_clean(char *s);
 
 /* Zero-initialise, set max (0: no limit). data is NUL-terminated one byte past len whenever it is not NULL.
  */

@@ -13,6 +13,7 @@
 
 #include "controller/api/api_int.h"
 #include "controller/api/cache.h"
+#include "controller/api/cache.h"
 #include "controller/api/idem.h"
 #include "controller/api/limit.h"
 #include "controller/api/routes.h"
@@ -276,6 +277,99 @@ static void test_idempotency_is_bounded(void **state)
 	idem_keep(m, &req, &r, now);
 	assert_false(idem_known(m, &req, now, &got));
 	idem_free(m);
+}
+
+/* Who may only look, or is nobody, does not push out what operators did. */
+static void test_idempotency_is_not_flushed(void **state)
+{
+	static const char override[] =
+		"{\"site\":\"fra\",\"shard\":\"web-a\",\"grade\":\"less\",\"reason\":\"x\"}";
+	auto_answer first = { 0 }, again = { 0 };
+
+	(void)state;
+	assert_int_equal(
+		send_as("operator", "POST", "/v1/overrides", override, "Idempotency-Key: k1", &first), 201);
+	limit_set(t.a->limit, LIMIT_OPEN, 1000);
+	for (int i = 0; i <= IDEM_MAX; i++) {
+		auto_answer r = { 0 };
+		auto_free char *key = xasprintf("Idempotency-Key: flush-%d", i);
+		bool open = i % 2;
+		send_as(open ? NULL : "viewer", "POST", open ? "/v1/enroll" : "/v1/whatif", "{}", key, &r);
+	}
+	assert_int_equal(
+		send_as("operator", "POST", "/v1/overrides", override, "Idempotency-Key: k1", &again), 201);
+}
+
+static void test_idempotency_bytes(void **state)
+{
+	struct idem *m = idem_new();
+	struct response r = { .status = 200, .len = IDEM_BYTES_MAX / 4 }, got = { 0 };
+	mono_t now = mono_now();
+	char key[32];
+
+	(void)state;
+	struct request req = { .method = "POST", .path = "/v1/x", .body = "" };
+	req.header[HDR_IDEMPOTENCY_KEY] = key;
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		idem_keep(m, &req, &r, now);
+	}
+	assert_true(idem_known(m, &req, now, &got)); /* the last */
+	int known = 0;
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		known += idem_known(m, &req, now, &got);
+	}
+	assert_int_equal(known, 4);
+	idem_free(m);
+}
+
+/* -- text --------------------------------------------------------------------------------------------- */
+
+/* What people write goes to logs, terminals and the audit: one line of UTF-8. */
+static void test_plain_text(void **state)
+{
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+	} rows[] = {
+		{ "DELETE", "/v1/overrides/grade:fra:web-a?reason=%ff", NULL, 400 },
+		{ "DELETE", "/v1/overrides/grade:fra:web-a?reason=a%1b[2Jb", NULL, 400 },
+		{ "DELETE", "/v1/overrides/grade:fra:web-a?reason=a%0d%0ab", NULL, 400 },
+		{ "GET", "/v1/sites?limit%20after=x", NULL, 400 },
+		{ "POST", "/v1/sites/fra/drain", "{\"reason\":\"a\\u001b]0;b\"}", 422 },
+		{ "POST", "/v1/sites/fra/drain", "{\"reason\":\"a\\nb\"}", 422 },
+		{ "POST", "/v1/sites/fra/drain", "{\"reason\":\"a\\u009bb\"}", 422 },
+		{ "POST", "/v1/sites/fra/drain", "{\"wait_s expires_s\":1}", 400 },
+		{ "POST", "/v1/drills", "{\"kind\":\"soft-drain\",\"site\":\"fra\",\"reason\":\"a\\u001bb\"}",
+		  422 },
+		{ "GET", "/v1/audit?kind=%c3%a9", NULL, 200 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_answer r = { 0 };
+		print_message("%s %s\n", rows[i].method, rows[i].path);
+		assert_int_equal(send_as("operator", rows[i].method, rows[i].path, rows[i].body, NULL, &r),
+				 rows[i].status);
+	}
+}
+
+/* Two questions that read alike when written one after the other are two. */
+static void test_pictures_are_not_mixed(void **state)
+{
+	struct cache *c = cache_new();
+
+	(void)state;
+	struct request one = { .path = "/v1/audit", .n_query = 1, .query = { { "kind", "a\nactor=b" } } };
+	struct request two = { .path = "/v1/audit",
+			       .n_query = 2,
+			       .query = { { "kind", "a" }, { "actor", "b" } } };
+	struct response kept = { .status = 200, .body = xstrdup("x"), .len = 1 }, got;
+	cache_keep(c, &one, &kept, mono_now());
+	shared_unref(kept.shared);
+	assert_false(cache_find(c, &two, mono_now(), &got));
+	cache_free(c);
 }
 
 /* -- limits ------------------------------------------------------------------------------------------- */
@@ -625,6 +719,10 @@ int main(void)
 		T(test_bad_tokens),
 		T(test_idempotency),
 		T(test_idempotency_is_bounded),
+		T(test_idempotency_is_not_flushed),
+		T(test_idempotency_bytes),
+		T(test_plain_text),
+		T(test_pictures_are_not_mixed),
 		T(test_limit),
 		T(test_limit_is_bounded),
 		T(test_own_write_is_read),

@@ -17,6 +17,22 @@
 
 /* ---- addr ---- */
 
+static void test_plain(void **state)
+{
+	char text[] = "a\x1b[2Jb\r\nc\xc2\x9b"
+		      "31m \xc3\xa9 \xc2\xa0 \x7f";
+
+	(void)state;
+	assert_true(str_plain("a b \xc3\xa9 \xc2\xa0"));
+	assert_false(str_plain("\n"));
+	assert_false(str_plain("a\xc2\x80"));
+	assert_true(str_plain("\xc2"));
+	assert_false(str_plain(text));
+	str_clean(text);
+	assert_string_equal(text, "a [2Jb  c  31m \xc3\xa9 \xc2\xa0  ");
+	assert_true(str_plain(text));
+}
+
 static void test_prefix_round_trip(void **state)
 {
 	static const struct {
@@ -269,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_alloc),
 		cmocka_unit_test(test_err_has_words_for_all),
 		cmocka_unit_test(test_mono),
+		cmocka_unit_test(test_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

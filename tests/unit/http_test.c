@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,6 +23,7 @@
 #define IDLE_S	    1
 #define SHORT_MS    600
 #define CONNS_MAX   16
+#define PER_PEER    40 /* of this test, whose peers are all one: above CONNS_MAX */
 #define BIG_BODY    (4 * 1024 * 1024)
 #define STREAM_TEXT "tick\n"
 
@@ -29,6 +31,7 @@ static struct {
 	uv_loop_t loop;
 	struct http *h;
 	char *certs, *ca, *cert, *key;
+	unsigned conns_max;
 	int opened, closed;
 	struct stream *stream;
 	int ticks; /* to be sent */
@@ -105,7 +108,8 @@ static int setup(void **state)
 	struct http_cfg cfg = { .listen = (struct sockaddr *)&sa,
 				.cert = t.cert,
 				.key = t.key,
-				.conns_max = CONNS_MAX,
+				.conns_max = t.conns_max ? t.conns_max : CONNS_MAX,
+				.per_peer_max = PER_PEER,
 				.idle_s = IDLE_S,
 				.deadline_ms = SHORT_MS };
 
@@ -181,6 +185,53 @@ static void test_too_many(void **state)
 	UNTIL(http_connections(t.h) < CONNS_MAX);
 	ask(&(struct ask){ .method = "GET", .path = "/x" }, &later);
 	assert_int_equal(later.status, 200);
+}
+
+static void test_peer(void **state)
+{
+	static const struct {
+		const char *address, *peer;
+	} rows[] = {
+		{ "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::" },
+		{ "2001:db8:1:2:ffff::1", "2001:db8:1:2::" },
+		{ "2001:db8:1:3::1", "2001:db8:1:3::" },
+		{ "::ffff:192.0.2.7", "192.0.2.7" },
+	};
+	char peer[HTTP_PEER_LEN];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
+		assert_int_equal(inet_pton(AF_INET6, rows[i].address, &sa.sin6_addr), 1);
+		http_peer((struct sockaddr *)&sa, peer);
+		assert_string_equal(peer, rows[i].peer);
+	}
+}
+
+static int setup_large(void **state)
+{
+	t.conns_max = 4 * PER_PEER;
+	int r = setup(state);
+	t.conns_max = 0;
+	return r;
+}
+
+static void test_one_peer_is_not_all(void **state)
+{
+	struct sockaddr_in sa = loopback(http_port(t.h));
+	int held[2 * PER_PEER];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+		held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(held[i], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	}
+	struct pollfd p = { .fd = held[ARRAY_LEN(held) - 1], .events = POLLIN };
+	UNTIL(poll(&p, 1, 0) == 1); /* closed */
+	assert_int_equal(http_connections(t.h), PER_PEER);
+	for (size_t i = 0; i < ARRAY_LEN(held); i++)
+		close(held[i]);
+	UNTIL(http_connections(t.h) == 0);
 }
 
 /* -- requests ----------------------------------------------------------------------------------------- */
@@ -484,13 +535,22 @@ static void test_refused_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_too_many),	  T(test_tls),
-		T(test_request),	  T(test_plain_text),
-		T(test_silent),		  T(test_dribbled_handshake),
-		T(test_dribbled_header),  T(test_dribbled_body),
-		T(test_dribbled_refused), T(test_never_reads),
-		T(test_half_a_handshake), T(test_half_an_answer),
-		T(test_stream),		  T(test_stream_at_the_end),
+		T(test_too_many),
+		T(test_tls),
+		cmocka_unit_test(test_peer),
+		cmocka_unit_test_setup_teardown(test_one_peer_is_not_all, setup_large, teardown),
+		T(test_request),
+		T(test_plain_text),
+		T(test_silent),
+		T(test_dribbled_handshake),
+		T(test_dribbled_header),
+		T(test_dribbled_body),
+		T(test_dribbled_refused),
+		T(test_never_reads),
+		T(test_half_a_handshake),
+		T(test_half_an_answer),
+		T(test_stream),
+		T(test_stream_at_the_end),
 		T(test_refused_start),
 	};
 

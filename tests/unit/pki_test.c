@@ -402,6 +402,27 @@ static void test_sign_for_a_minute(void **state)
 	pki_signer_free(s);
 }
 
+/* A peer's RSA key, however large, is not worked with: it is refused before its signature is looked at. */
+static char *rsa_request(void)
+{
+	gnutls_datum_t pem = { 0 };
+	gnutls_x509_privkey_t key;
+	gnutls_x509_crq_t crq;
+
+	assert_int_equal(gnutls_x509_crq_init(&crq), 0);
+	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
+	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_RSA, 2048, 0), 0);
+	assert_int_equal(gnutls_x509_crq_set_version(crq, 1), 0);
+	assert_int_equal(gnutls_x509_crq_set_key(crq, key), 0);
+	assert_int_equal(gnutls_x509_crq_sign2(crq, key, GNUTLS_DIG_SHA256, 0), 0);
+	assert_int_equal(gnutls_x509_crq_export2(crq, GNUTLS_X509_FMT_PEM, &pem), 0);
+	char *text = xasprintf("%.*s", (int)pem.size, (const char *)pem.data);
+	gnutls_free(pem.data);
+	gnutls_x509_crq_deinit(crq);
+	gnutls_x509_privkey_deinit(key);
+	return text;
+}
+
 static void test_sign_refuses(void **state)
 {
 	struct pki_signer *s = signer_new();
@@ -417,6 +438,10 @@ static void test_sign_refuses(void **state)
 	char *end = strstr(csr, "-----END");
 	end[-10] = end[-10] == 'A' ? 'B' : 'A';
 	assert_int_equal(pki_sign(s, csr, "a", 60, &chain, &leaf, why), ERR_MALFORMED);
+	auto_free char *rsa = rsa_request();
+	end = strstr(rsa, "-----END");
+	end[-10] = end[-10] == 'A' ? 'B' : 'A';
+	assert_int_equal(pki_sign(s, rsa, "a", 60, &chain, &leaf, why), ERR_NOT_ALLOWED);
 	assert_null(chain);
 	pki_signer_free(s);
 }
