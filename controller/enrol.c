@@ -588,12 +588,12 @@ json_t *enrol_list(const struct enrol *e)
 		const char *slash = strrchr(key, '/');
 		auto_free char *node = xasprintf("%.*s", (int)(slash - key), key);
 		const json_t *mark = mark_of(e, node, slash + 1, 0);
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:O, s:O, s:O, s:O*, s:O*}", "node", node, "serial",
-					slash + 1, "issued_ms", json_object_get(rec, "issued_ms"),
-					"expires_ms", json_object_get(rec, "expires_ms"), "by",
-					json_object_get(rec, "by"), "revoked", mark, "ca",
-					json_object_get(rec, "ca")));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:O, s:O, s:O, s:O*, s:O*}", "node", node,
+						      "serial", slash + 1, "issued_ms",
+						      json_object_get(rec, "issued_ms"), "expires_ms",
+						      json_object_get(rec, "expires_ms"), "by",
+						      json_object_get(rec, "by"), "revoked", mark, "ca",
+						      json_object_get(rec, "ca")));
 	}
 	return list;
 }
