@@ -95,10 +95,19 @@ static bool healthy(const struct etcd_rig *r, unsigned i)
 	return system(cmd) == 0;
 }
 
-void etcd_rig_start(struct etcd_rig *r, unsigned n)
+void etcd_rig_wait(const struct etcd_rig *r, unsigned i)
 {
 	mono_t end = mono_add_ms(mono_now(), START_MS);
 
+	while (!healthy(r, i)) {
+		if (mono_diff_ms(mono_now(), end) < 0)
+			fail_msg("etcd member %u does not answer; is etcd-server installed?", i);
+		usleep(20000);
+	}
+}
+
+void etcd_rig_start(struct etcd_rig *r, unsigned n)
+{
 	*r = (struct etcd_rig){ .n = n };
 	snprintf(r->dir, sizeof(r->dir), "%s/sluice-etcd.XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -112,16 +121,15 @@ void etcd_rig_start(struct etcd_rig *r, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		etcd_rig_again(r, i);
 	for (unsigned i = 0; i < n; i++)
-		while (!healthy(r, i)) {
-			if (mono_diff_ms(mono_now(), end) < 0)
-				fail_msg("etcd member %u does not answer; is etcd-server installed?", i);
-			usleep(50000);
-		}
+		etcd_rig_wait(r, i);
 }
 
+/* kill() returns before the last thread stands still: until then etcd may answer. */
 void etcd_rig_signal(struct etcd_rig *r, unsigned member, int sig)
 {
 	kill(r->pids[member], sig);
+	if (sig == SIGSTOP)
+		assert_int_equal(waitpid(r->pids[member], NULL, WUNTRACED), r->pids[member]);
 }
 
 void etcd_rig_kill(struct etcd_rig *r, unsigned i)

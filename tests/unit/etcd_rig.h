@@ -18,7 +18,10 @@ struct etcd_rig {
 /* Returns when all answer; fails the test otherwise. */
 void etcd_rig_start(struct etcd_rig *r, unsigned n);
 void etcd_rig_stop(struct etcd_rig *r);
+/* SIGSTOP: returns when the member has stopped. */
 void etcd_rig_signal(struct etcd_rig *r, unsigned member, int sig);
 void etcd_rig_kill(struct etcd_rig *r, unsigned member);
 void etcd_rig_again(struct etcd_rig *r, unsigned member);
+/* Until the member answers, and with it a majority. */
+void etcd_rig_wait(const struct etcd_rig *r, unsigned member);
 #endif

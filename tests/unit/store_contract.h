@@ -18,6 +18,7 @@ struct subject {
 	size_t events_kept;
 };
 
+/* Again while an etcd is too slow for it; store_write() itself where that is what is tested. */
 int put(struct store *s, const char *key, const char *value);
 uint64_t event(struct store *s, const char *kind, const char *data);
 /* NULL: not there */
