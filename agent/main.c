@@ -211,6 +211,7 @@ static int run(const char *path, struct agent_config *cfg)
 	struct agent a = { .path = path, .cfg = cfg };
 	char why[CONF_WHY_LEN];
 
+	daemon_prepare();
 	uv_loop_init(&a.loop);
 	if (node_new(&a.loop, cfg, &a.node, why) < 0) {
 		log_error("%s", why);

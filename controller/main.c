@@ -215,6 +215,7 @@ static int run(const char *path, const struct ctrl_config *cfg)
 	struct app a = { .path = path, .started = cfg };
 	uv_loop_t loop;
 
+	daemon_prepare();
 	uv_loop_init(&loop);
 	a.c.loop = &loop;
 	uv_signal_init(&loop, &a.hup);

@@ -127,18 +127,38 @@ static void on_watchdog(uv_timer_t *t)
 	sd_notify(0, "WATCHDOG=1");
 }
 
+static sigset_t awaited(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+void daemon_prepare(void)
+{
+	sigset_t set = awaited();
+
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 void daemon_run(uv_loop_t *loop, void (*stop)(void *arg), void *arg)
 {
 	struct running r = { .stop = stop, .arg = arg };
 	uint64_t watchdog_us = 0;
+	sigset_t set = awaited();
 
-	signal(SIGPIPE, SIG_IGN);
 	uv_signal_init(loop, &r.term);
 	uv_signal_init(loop, &r.intr);
 	uv_timer_init(loop, &r.watchdog);
 	r.term.data = r.intr.data = &r;
 	uv_signal_start(&r.term, on_signal, SIGTERM);
 	uv_signal_start(&r.intr, on_signal, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
 		uv_timer_start(&r.watchdog, on_watchdog, 0, watchdog_us / 3000);
 	sd_notify(0, "READY=1");

@@ -37,7 +37,6 @@ def _world(tmp_path):
     world = World(tmp_path)
     world.prepare()
     world.start()
-    status(world)  # its loop runs, and with it the handler of SIGTERM
     yield world
     world.stop()
 
