@@ -1,6 +1,6 @@
 # deps, demo, check, asan, fuzz: what the two README commands do.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := build-essential gcc clang clang-format llvm make pkg-config git ca-certificates \
+PACKAGES := build-essential gcc clang clang-format libclang-rt-14-dev llvm make pkg-config git ca-certificates \
 	libuv1-dev libmicrohttpd-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler libgnutls28-dev \
 	libnl-3-dev libnl-route-3-dev libnftables-dev libsqlite3-dev \
 	libcurl4-gnutls-dev uthash-dev libcyaml-dev libyaml-dev libsystemd-dev libcmocka-dev \
