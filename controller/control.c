@@ -47,6 +47,64 @@ static void take_cluster(struct controller *c, struct cluster *cl)
 		rounds_changed(c->rounds);
 }
 
+#define FORGET_AT_ONCE 64 /* keys; an etcd transaction has its limit */
+
+struct gone {
+	const struct cluster *cl;
+	char keys[FORGET_AT_ONCE][4 * NAME_LEN];
+	size_t n;
+};
+
+/* Of a key "grade/SITE/SHARD", "drain/site/SITE", "drain/node/NODE", "drain/service/SERVICE/SITE". */
+static bool key_is_gone(const struct cluster *cl, const char *key)
+{
+	char a[NAME_LEN] = "", b[NAME_LEN] = "";
+
+	if (sscanf(key, "grade/%63[^/]/%63[^/]", a, b) == 2)
+		return cluster_site(cl, a) < 0 || cluster_shard(cl, b) < 0;
+	if (sscanf(key, "drain/site/%63[^/]", a) == 1)
+		return cluster_site(cl, a) < 0;
+	if (sscanf(key, "drain/node/%63[^/]", a) == 1)
+		return cluster_node(cl, a) < 0;
+	if (sscanf(key, "drain/service/%63[^/]/%63[^/]", a, b) == 2)
+		return cluster_service(cl, a) < 0 || cluster_site(cl, b) < 0;
+	return false;
+}
+
+static int find_gone(const char *key, const char *value, void *arg)
+{
+	struct gone *g = arg;
+
+	(void)value;
+	if (key_is_gone(g->cl, key))
+		snprintf(g->keys[g->n++], sizeof(g->keys[0]), "%s", key);
+	return g->n == FORGET_AT_ONCE;
+}
+
+/* Drains and orders of what is not in the document any more: they would rise again with a restart long after
+ * it came back. The document is stored by now; what cannot be forgotten is tried with the next one. */
+static void forget_gone(struct controller *c)
+{
+	auto_free struct gone *g = xcalloc(1, sizeof(*g));
+	struct store_op ops[FORGET_AT_ONCE];
+
+	g->cl = c->model.cl;
+	do {
+		g->n = 0;
+		store_each(c->store, "drain/", find_gone, g);
+		if (g->n < FORGET_AT_ONCE)
+			store_each(c->store, "grade/", find_gone, g);
+		for (size_t i = 0; i < g->n; i++)
+			ops[i] = (struct store_op){ g->keys[i], NULL };
+		if (g->n &&
+		    events_emit(c->events, ops, g->n, "cluster", "info",
+				json_pack("{s:s, s:I}", "first", g->keys[0], "keys", (json_int_t)g->n),
+				"%zu drains and orders of what left the document are forgotten, %s first",
+				g->n, g->keys[0]) < 0)
+			return;
+	} while (g->n == FORGET_AT_ONCE);
+}
+
 static bool etag_matches(const struct cluster *cl, const char *if_match)
 {
 	return !if_match || !*if_match || strcmp(if_match, "*") == 0 || strcmp(if_match, cl->etag) == 0;
@@ -90,6 +148,7 @@ struct op_result control_put_cluster(struct controller *c, const char *actor, js
 		return op_store_failed(c);
 	}
 	take_cluster(c, cl);
+	forget_gone(c);
 	return op_result(200, "applied");
 }
 
