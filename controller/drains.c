@@ -160,12 +160,11 @@ static int ask_guard(struct controller *c, const struct subject *s, const char *
 		return strcmp(grade, "withdrawn") != 0 || helped(m, s, ret_why) ? 0 : ERR_GUARD;
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
 		const struct cell_live *cell = model_cell(m, s->site, k);
-		if (concerns(m, s, k) && !cell->pinned && cell->announced && cell->wanted < to)
-			moves[n++] = (struct move){ .site = s->site,
-						    .shard = k,
-						    .from = cell->grade,
-						    .to = to,
-						    .kind = MOVE_OPERATOR };
+		uint8_t from = cell_order(cell);
+		if (concerns(m, s, k) && !cell->pinned && cell->announced && from < to)
+			moves[n++] = (struct move){
+				.site = s->site, .shard = k, .from = from, .to = to, .kind = MOVE_OPERATOR
+			};
 	}
 	int err = rounds_guard_operator(c->rounds, moves, n, &verdict);
 	if (err < 0)
@@ -284,6 +283,7 @@ struct op_result control_drain(struct controller *c, const char *actor, const st
 	if (write_down(c, &s, &next, "info", actor, text) < 0)
 		return op_store_failed(c);
 	*drain_make(&c->model, &s) = next;
+	rounds_follow(c->rounds);
 	return op_result(200, "%s is being drained", what);
 }
 
@@ -309,6 +309,7 @@ struct op_result control_undrain(struct controller *c, const char *actor, enum d
 	if (write_down(c, &s, &next, "info", actor, text) < 0)
 		return op_store_failed(c);
 	*d = (struct drain){ 0 };
+	rounds_follow(c->rounds);
 	return op_result(200, "%s is given back", what);
 }
 
@@ -340,6 +341,8 @@ static bool feed(struct controller *c, const struct subject *s, struct drain *d,
 	if (write_down(c, s, &next, next.stage == DRAIN_HELD ? "alert" : "info", d->actor, text) < 0)
 		return false; /* not stored, not done: the next round tries again */
 	*d = next;
+	if (step.act == DRAIN_WITHDRAW)
+		rounds_follow(c->rounds); /* before the next one asks the guard */
 	return true;
 }
 

@@ -199,17 +199,25 @@ static const struct drain *all_nodes(const struct model *m, size_t site)
 	return mildest;
 }
 
+/* The further of two; what a drain began must not be undone by a later one of the same place, or the end of
+ * that one would weaken anew. b: may be NULL or over. */
+static const struct drain *further(const struct drain *a, const struct drain *b)
+{
+	if (!b || !b->on)
+		return a;
+	return !a || b->stage > a->stage ? b : a;
+}
+
 struct hand model_hand(const struct model *m, size_t site, size_t shard)
 {
 	const struct cell_live *cell = model_cell(m, site, shard);
 	const struct drain *service =
 		m->service_drains[site * m->cl->n_services + m->cl->shards[shard].service];
-	const struct drain *d = m->sites[site].drain.on ? &m->sites[site].drain : service;
+	const struct drain *d = further(further(NULL, &m->sites[site].drain), service);
 
 	if (cell->pinned)
 		return (struct hand){ .base = cell->pin, .exact = true, .held = true, .why = "override" };
-	if (!d)
-		d = all_nodes(m, site);
+	d = further(d, all_nodes(m, site));
 	if (!d)
 		return (struct hand){ .why = "" };
 	const char *grade = d->stage == DRAIN_WITHDRAWN ? "withdrawn" : "drain";

@@ -118,6 +118,12 @@ struct cell_live {
 	double lo[RES_N], hi[RES_N];
 };
 
+/* What a cell is meant to be: as ordered, or as it is while nobody ordered anything. */
+static inline uint8_t cell_order(const struct cell_live *c)
+{
+	return c->ordered ? c->wanted : c->grade;
+}
+
 struct model {
 	struct cluster *cl;
 	struct node_live *nodes;

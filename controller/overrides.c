@@ -102,12 +102,10 @@ static int ask_guard(struct controller *c, const struct override *o, uint8_t to,
 	if (!o->grade[0] || site < 0 || shard < 0)
 		return 0;
 	const struct cell_live *cell = model_cell(m, (size_t)site, (size_t)shard);
-	uint8_t now = cell->ordered ? cell->wanted : cell->grade;
-	struct move move = { .site = (size_t)site,
-			     .shard = (size_t)shard,
-			     .from = cell->grade,
-			     .to = to,
-			     .kind = MOVE_OPERATOR };
+	uint8_t now = cell_order(cell);
+	struct move move = {
+		.site = (size_t)site, .shard = (size_t)shard, .from = now, .to = to, .kind = MOVE_OPERATOR
+	};
 	if (!cell->announced || now == to)
 		return 0;
 	int err = rounds_guard_operator(c->rounds, &move, 1, &verdict);
@@ -156,6 +154,7 @@ struct op_result control_override(struct controller *c, const char *actor, const
 	if (write_down(c, &o, false, actor, a->confirm_s ? "made, to be confirmed" : "made", o.reason) < 0)
 		return op_store_failed(c);
 	add(m, &o);
+	rounds_follow(c->rounds);
 	memcpy(ret_id, o.id, sizeof(o.id));
 	return op_result(201, a->confirm_s ? "%s; it reverts by itself in %lld s unless confirmed" : "%s",
 			 o.id, (long long)a->confirm_s);
@@ -208,6 +207,7 @@ static struct op_result end(struct controller *c, const struct override *o, cons
 		return op_store_failed(c);
 	r = op_result(200, "%s is %s", o->id, what);
 	drop(&c->model, o);
+	rounds_follow(c->rounds);
 	return r;
 }
 

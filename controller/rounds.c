@@ -10,20 +10,14 @@
 #include "controller/observe.h"
 #include "controller/steer/lost.h"
 #include "controller/think.h"
+#include "controller/weights.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define NEW_CELLS_MS	  25   /* of a round for taking over what nobody ordered yet */
-#define SAVE_EVERY	  30   /* rounds between saves of the learned state */
-#define PROBE_EVERY	  3    /* the same, while the store fails */
-#define SAVE_CELLS	  50   /* orders written at once */
-#define BALANCE_ROUNDS	  10   /* averaged by the balancer */
-#define BALANCE_FROM	  0.45 /* below this nobody is in danger: evenness is not worth broken connections */
-#define BALANCE_HOT	  0.90 /* a node above this needs help now ... */
-#define BALANCE_JUMP	  1.25 /* ... when it is this far above its average: no waiting for the average */
-#define BALANCE_SETTLE_MS 2500 /* what a change of weights takes to show in the reports */
-#define BALANCE_HOT_MS	  4500
-#define BALANCE_MS	  10000
+#define NEW_CELLS_MS 25 /* of a round for taking over what nobody ordered yet */
+#define SAVE_EVERY   30 /* rounds between saves of the learned state */
+#define PROBE_EVERY  3	/* the same, while the store fails */
+#define SAVE_CELLS   50 /* orders written at once */
 
 struct rounds {
 	struct controller *c;
@@ -35,8 +29,11 @@ struct rounds {
 	unsigned shape, thought_shape; /* counts documents: a plan for an older one is dropped */
 	struct rounds_view view;
 	mono_t last, tilt_until;
-	mono_t *weights_at;   /* per site: last change */
-	bool *lost_said;      /* per site: taken as lost, and said so */
+	struct {
+		mono_t weights_at; /* last change */
+		bool lost_said;	   /* taken as lost, and said so */
+		bool hand_said;	   /* the guard holds the operator's hand back, and that was said */
+	} * sites;
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
 	bool store_failed; /* in the last round */
@@ -87,7 +84,7 @@ static int tell_order(struct rounds *r, size_t site, size_t shard, uint8_t to, c
 {
 	const struct cluster *cl = doc(r);
 	const struct cell_live *cell = model_cell(&r->c->model, site, shard);
-	const char *from = cl->grades.g[cell->ordered ? cell->wanted : cell->grade].name;
+	const char *from = cl->grades.g[cell_order(cell)].name;
 	char key[3 * NAME_LEN];
 
 	grade_key(cl, site, shard, key, sizeof(key));
@@ -198,92 +195,6 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 			       predicted(p, mv));
 		r->view.moves++;
 	}
-}
-
-/* A second's utilisation is noise of 10-20 %, and each new set of weights breaks the connections it moves:
- * small differences count by their average, a node in need at once. */
-static bool average_util(struct node_live *n)
-{
-	n->slow_rounds += n->slow_rounds < BALANCE_ROUNDS;
-	n->util_slow += (n->util - n->util_slow) / n->slow_rounds;
-	return n->util > BALANCE_HOT && n->util > n->util_slow * BALANCE_JUMP;
-}
-
-static bool in_service(const struct model *m, size_t node, mono_t now)
-{
-	const struct node_live *n = &m->nodes[node];
-
-	return observe_node_fresh(m, node, now) && n->bgp_ok && n->service_up && !n->drain.on;
-}
-
-static void set_weights(struct rounds *r, size_t site, const struct balance_node *b, const int *weights)
-{
-	struct model *m = &r->c->model;
-	const struct cl_site *cs = &m->cl->sites[site];
-	char text[TEXT_LEN] = "";
-
-	for (size_t i = 0; i < cs->n_nodes; i++) {
-		struct node_live *n = &m->nodes[cs->nodes[i]];
-		size_t len = strlen(text);
-		snprintf(text + len, sizeof(text) - len, "%s%s %d->%d (util %.2f)", i ? ", " : "",
-			 m->cl->nodes[cs->nodes[i]].name, n->weight, weights[i], b[i].util);
-		n->weight = weights[i];
-		n->slow_rounds = 0;
-	}
-	r->weights_at[site] = mono_now();
-	events_emit(r->c->events, NULL, 0, "weights", "info", json_pack("{s:s}", "site", cs->name),
-		    "weights at %s: %s", cs->name, text);
-}
-
-/* What each node brings; false while it is too early or too calm to touch the weights. */
-static bool look_at_site(struct rounds *r, size_t site, struct balance_node *b)
-{
-	struct model *m = &r->c->model;
-	const struct cl_site *cs = &m->cl->sites[site];
-	mono_t now = mono_now();
-	bool hot = false, busy = false, joined = false, known = true, need = false;
-	int64_t since_ms =
-		mono_is_set(r->weights_at[site]) ? mono_diff_ms(r->weights_at[site], now) : BALANCE_MS;
-
-	for (size_t i = 0; i < cs->n_nodes; i++) {
-		struct node_live *n = &m->nodes[cs->nodes[i]];
-		/* until it has reported, its weight is whatever it was before we started */
-		if (n->weight == 0 && n->measured)
-			n->weight = 100;
-		b[i].usable = in_service(m, cs->nodes[i], now);
-		memcpy(b[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(b[i].cap));
-		b[i].weight = n->weight;
-		joined |= b[i].usable != n->was_usable;
-		n->was_usable = b[i].usable;
-		if (!b[i].usable)
-			continue;
-		/* what is measured while flows still move belongs to neither set of weights */
-		if (since_ms < BALANCE_SETTLE_MS)
-			n->slow_rounds = 0;
-		need |= average_util(n);
-		known &= n->measured;
-	}
-	for (size_t i = 0; i < cs->n_nodes; i++) { /* all of the same time, or they cannot be compared */
-		const struct node_live *n = &m->nodes[cs->nodes[i]];
-		b[i].util = need ? n->util : n->util_slow;
-		busy |= b[i].usable && b[i].util > BALANCE_FROM;
-		hot |= b[i].usable && b[i].util > BALANCE_HOT;
-	}
-	if (joined || !known) { /* averages from before say nothing about the present set */
-		r->weights_at[site] = now;
-		return false;
-	}
-	return busy && since_ms >= (hot ? BALANCE_HOT_MS : BALANCE_MS);
-}
-
-static void balance_site(struct rounds *r, size_t site)
-{
-	size_t n = doc(r)->sites[site].n_nodes;
-	auto_free struct balance_node *b = xcalloc(n, sizeof(*b));
-	auto_free int *weights = xcalloc(n, sizeof(*weights));
-
-	if (look_at_site(r, site, b) && n > 1 && balance_weights(b, n, weights))
-		set_weights(r, site, b, weights);
 }
 
 /* -- permits ----------------------------------------------------------------------------------------- */
@@ -494,7 +405,7 @@ static bool site_has_drained_node(const struct model *m, size_t site)
 /* What is weaker than a drain stays so; an override is meant as it says. */
 static bool is_as_wanted(const struct cluster *cl, const struct cell_live *cell, const struct hand *h)
 {
-	uint8_t now = cell->ordered ? cell->wanted : cell->grade;
+	uint8_t now = cell_order(cell);
 
 	if (h->exact)
 		return cell->ordered && cell->wanted == h->base;
@@ -502,34 +413,87 @@ static bool is_as_wanted(const struct cluster *cl, const struct cell_live *cell,
 }
 
 /* The operator's hand has moved (drain, override, their end): that is an order, in every mode but freeze. */
-static void follow_cell(struct rounds *r, size_t site, size_t shard)
+static bool hand_moved(const struct model *m, const struct cell_live *cell, const struct hand *h)
+{
+	const struct grade *g = m->cl->grades.g;
+
+	return g[cell->base].strength > g[h->base].strength ||
+	       ((cell->base != h->base || h->exact) && !is_as_wanted(m->cl, cell, h));
+}
+
+/* The guard once more, for all that one site's hands weaken: each was allowed when it was asked for, but not
+ * beside all others, nor in the world of now. n 0: nothing. */
+static bool hands_allowed(struct rounds *r, size_t site, const struct move *moves, size_t n)
+{
+	const char *name = doc(r)->sites[site].name;
+	struct guard_verdict verdict;
+	bool allowed = !n || rounds_guard_operator(r, moves, n, &verdict) == 0;
+
+	if (!allowed && !r->sites[site].hand_said)
+		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s, s:s}", "guard", guard_str(verdict.id), "site", name),
+			    "the guard holds back what the operator ordered at %s (%s): %s", name,
+			    guard_str(verdict.id), verdict.why);
+	r->sites[site].hand_said = !allowed;
+	return allowed;
+}
+
+/* What is held back, or the store does not take, keeps its base: once more in the next round. */
+static void follow_site(struct rounds *r, size_t site)
 {
 	struct model *m = &r->c->model;
-	struct cell_live *cell = model_cell(m, site, shard);
-	struct hand h = model_hand(m, site, shard);
-	bool moved = cell->base != h.base;
-	bool back = m->cl->grades.g[cell->base].strength > m->cl->grades.g[h.base].strength;
+	auto_free struct move *moves = NULL;
+	size_t n = 0;
 
-	uint8_t was = cell->base;
-	cell->base = h.base;
-	if ((back || ((moved || h.exact) && !is_as_wanted(m->cl, cell, &h))) &&
-	    !order(r, site, shard, h.base, "operator", h.held ? h.why : "drain or override ended"))
-		cell->base = was; /* once more when the store takes it */
+	for (int weakens = 0; weakens < 2; weakens++) {
+		bool allowed = !weakens || hands_allowed(r, site, moves, n);
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct cell_live *cell = model_cell(m, site, k);
+			struct hand h = model_hand(m, site, k);
+			uint8_t now = cell_order(cell);
+			bool weaker = m->cl->grades.g[h.base].strength > m->cl->grades.g[now].strength;
+			if (!hand_moved(m, cell, &h)) {
+				cell->base = h.base;
+			} else if (weaker && !weakens) {
+				moves = moves ? moves : xcalloc(m->cl->n_shards, sizeof(*moves));
+				moves[n++] = (struct move){ .site = site,
+							    .shard = k,
+							    .from = now,
+							    .to = h.base,
+							    .kind = MOVE_OPERATOR };
+			} else if (allowed && order(r, site, k, h.base, "operator",
+						    h.held ? h.why : "drain or override ended")) {
+				cell->base = h.base;
+			}
+		}
+		if (!n)
+			break;
+	}
 }
 
 static void follow_hands(struct rounds *r)
 {
 	struct model *m = &r->c->model;
 
-	for (size_t i = 0; i < m->cl->n_sites; i++)
+	for (size_t i = 0; i < m->cl->n_sites; i++) {
 		for (size_t k = 0; k < m->cl->n_shards; k++) {
 			struct cell_live *cell = model_cell(m, i, k);
 			/* draining one node speaks for its whole site: say what the others keep */
 			if (!cell->ordered && cell->announced &&
 			    (site_has_drained_node(m, i) || drill_takes_node(m, i, k)))
 				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
-			follow_cell(r, i, k);
 		}
+		follow_site(r, i);
+	}
+}
+
+void rounds_follow(struct rounds *r)
+{
+	if (!r || r->view.tilt || r->c->model.mode == MODE_FREEZE || !leads(&r->c->lead))
+		return;
+	rounds_snapshot(r);
+	follow_hands(r);
+	fleet_direct(r->c->fleet);
 }
 
 static void save(struct rounds *r)
@@ -597,9 +561,9 @@ static void say_lost(struct rounds *r)
 		bool lost = r->c->model.sites[i].healthy && !r->snap.sites[i].healthy;
 		const char *name = r->snap.sites[i].name;
 
-		if (lost == r->lost_said[i])
+		if (lost == r->sites[i].lost_said)
 			continue;
-		r->lost_said[i] = lost;
+		r->sites[i].lost_said = lost;
 		if (lost)
 			events_emit(r->c->events, NULL, 0, "site.lost", "alert",
 				    json_pack("{s:s}", "site", name),
@@ -684,7 +648,7 @@ static void on_round(uv_timer_t *t)
 	if (may_act(r)) {
 		order_new_cells(r);
 		for (size_t i = 0; i < m->cl->n_sites; i++)
-			balance_site(r, i);
+			weights_round(r->c, i, &r->sites[i].weights_at);
 	}
 	decide_permits(r);
 	alert_waiting(r);
@@ -741,10 +705,8 @@ void rounds_changed(struct rounds *r)
 	free(r->wishes);
 	r->wishes = xcalloc(doc(r)->n_nodes * doc(r)->n_shards, sizeof(*r->wishes));
 	r->wish_pending = false;
-	free(r->weights_at);
-	r->weights_at = xcalloc(doc(r)->n_sites, sizeof(*r->weights_at));
-	free(r->lost_said);
-	r->lost_said = xcalloc(doc(r)->n_sites, sizeof(*r->lost_said));
+	free(r->sites);
+	r->sites = xcalloc(doc(r)->n_sites, sizeof(*r->sites));
 	r->view.plan = NULL; /* it speaks of indices that are gone */
 	r->view.snapshot = NULL;
 	rounds_snapshot(r);
@@ -807,7 +769,6 @@ void rounds_free(struct rounds *r)
 	guard_free(r->guard);
 	lost_free(r->lost);
 	free(r->wishes);
-	free(r->lost_said);
-	free(r->weights_at);
+	free(r->sites);
 	uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -28,6 +28,9 @@ struct rounds_view {
 	uint64_t rounds, moves, skipped; /* skipped: rounds that found the last plan still being made */
 };
 const struct rounds_view *rounds_view(const struct rounds *r);
+/* Orders at once what the operator's hands ask for by now, so that the next question sees it: drains and
+ * overrides call it. Not in a tilt: then the round does. */
+void rounds_follow(struct rounds *r);
 /* I1 for an operator's change: would these cells weakened to `to` leave a shard too thin? */
 int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 			  struct guard_verdict *ret_verdict);

@@ -35,6 +35,10 @@ void rounds_changed(struct rounds *r)
 	snapshot.grades = &t.c.model.cl->grades;
 }
 
+void rounds_follow(struct rounds *r)
+{
+	(void)r;
+}
 int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 			  struct guard_verdict *ret_verdict)
 {

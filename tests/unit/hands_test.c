@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <cmocka.h>
+#include <errno.h>
 
 #include "controller/control.h"
 #include "controller/enrol.h"
@@ -30,6 +31,10 @@ void enrol_load(struct enrol *e)
 	(void)e;
 }
 void rounds_changed(struct rounds *r)
+{
+	(void)r;
+}
+void rounds_follow(struct rounds *r)
 {
 	(void)r;
 }
@@ -339,6 +344,64 @@ static void test_service(void **state)
 	d = drain_find(m, DRAIN_SERVICE, "web", "a");
 	assert_true(d && d->on);
 	assert_null(drain_find(m, DRAIN_SERVICE, "dns", "a"));
+	size_t web_shard = (size_t)cluster_shard(m->cl, "s1");
+	assert_int_equal(control_undrain(&c, "bob", DRAIN_SERVICE, "web", "a", "").status, 200);
+	assert_int_equal(model_hand(m, A, web_shard).base, 0);
+	assert_false(model_hand(m, A, web_shard).held);
+}
+
+/* In observe mode cells may never have been ordered: the guard is asked about what they announce. */
+static void test_asks_about_what_was_never_ordered(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++) {
+		m->cells[i].ordered = false;
+		m->cells[i].wanted = grade("withdrawn");
+	}
+	guard.refuses = true;
+	assert_int_equal(start_drain(DRAIN_SITE, "a", NULL).status, 409);
+	assert_int_equal(guard.moves, 2);
+}
+
+/* Of two drains of one place the one that has come further counts, whichever came first: the end of the
+ * other must not weaken anything anew. */
+static void test_the_further_drain_counts(void **state)
+{
+	(void)state;
+	start_drain(DRAIN_SERVICE, "web", "a");
+	m->service_drains[0]->stage = DRAIN_WITHDRAWN;
+	play();
+	assert_int_equal(model_hand(m, A, 0).base, grade("withdrawn"));
+	assert_int_equal(start_drain(DRAIN_SITE, "a", NULL).status, 200);
+	assert_int_equal(model_hand(m, A, 0).base, grade("withdrawn"));
+	assert_int_equal(model_hand(m, A, 1).base, grade("drain"));
+}
+
+/* What leaves the document takes its drain and its orders with it: they must not rise again at a restart
+ * long after it came back. */
+static void test_gone_from_the_document(void **state)
+{
+	json_auto_t *doc = json_loads(document, 0, NULL), *less = json_loads(document, 0, NULL);
+	auto_free char *left = NULL;
+
+	(void)state;
+	start_drain(DRAIN_SITE, "b", NULL);
+	start_drain(DRAIN_SITE, "a", NULL);
+	store_write(c.store, &(struct store_op){ "grade/b/s1", "withdrawn" }, 1, NULL);
+	json_t *sites = json_object_get(less, "sites");
+	json_array_append_new(sites, json_deep_copy(json_array_get(sites, 1)));
+	json_array_remove(sites, 1);
+	json_object_set_new(json_array_get(sites, 1), "name", json_string("c"));
+	json_t *nodes = json_object_get(json_array_get(sites, 1), "nodes");
+	json_object_set_new(json_array_get(nodes, 0), "name", json_string("c1"));
+	assert_int_equal(control_put_cluster(&c, "t", less, "", false).status, 200);
+	assert_int_equal(store_get(c.store, "drain/site/b", &left), -ENOENT);
+	assert_int_equal(store_get(c.store, "grade/b/s1", &left), -ENOENT);
+	assert_int_equal(control_put_cluster(&c, "t", doc, "", false).status, 200);
+	restart();
+	assert_false(m->sites[B].drain.on);
+	assert_true(m->sites[A].drain.on);
+	assert_false(model_cell(m, B, 0)->ordered);
 }
 
 static void test_drain_goes_on_after_a_restart(void **state)
@@ -482,6 +545,9 @@ int main(void)
 		T(test_refused_at_the_start),
 		T(test_nodes),
 		T(test_service),
+		T(test_asks_about_what_was_never_ordered),
+		T(test_the_further_drain_counts),
+		T(test_gone_from_the_document),
 		T(test_drain_goes_on_after_a_restart),
 		T(test_override),
 		T(test_override_is_checked),

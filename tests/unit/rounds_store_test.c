@@ -171,12 +171,17 @@ static const char *stored(void)
 	return text;
 }
 
-static void drain(bool on)
+static void drain_site(size_t site, bool on)
 {
-	struct drain *d = &t.c.model.sites[0].drain;
+	struct drain *d = &t.c.model.sites[site].drain;
 
 	*d = (struct drain){ .on = on, .stage = on ? DRAIN_DRAINING : DRAIN_OFF };
 	snprintf(d->reason, sizeof(d->reason), "test");
+}
+
+static void drain(bool on)
+{
+	drain_site(0, on);
 }
 
 static void test_weakening_waits(void **state)
@@ -241,6 +246,24 @@ static void test_standby_does_nothing(void **state)
 	UNTIL(cell()->wanted != 0);
 }
 
+/* Two hands at once, each allowed for itself: the second would leave one site of three, and waits. */
+static void test_two_hands_at_once(void **state)
+{
+	uint8_t grade = (uint8_t)cluster_grade(t.c.model.cl, "drain");
+	const struct cell_live *second = model_cell(&t.c.model, 1, 0);
+
+	(void)state;
+	UNTIL(cell()->ordered && second->ordered);
+	drain_site(0, true);
+	drain_site(1, true);
+	UNTIL(cell()->wanted == grade);
+	rounds_pass(2);
+	assert_int_equal(second->wanted, 0);
+	drain_site(0, false); /* and then it may */
+	UNTIL(second->wanted == grade);
+	assert_int_equal(cell()->wanted, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -249,6 +272,7 @@ int main(void)
 		T(test_weakening_waits),
 		T(test_giving_back_does_not_wait),
 		T(test_standby_does_nothing),
+		T(test_two_hands_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
