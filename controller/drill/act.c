@@ -31,7 +31,7 @@ static struct move move_to(const struct drills *d, const struct target_at *at, u
 
 	return (struct move){ .site = at->site,
 			      .shard = (size_t)at->shard,
-			      .from = c->ordered ? c->wanted : c->grade,
+			      .from = cell_order(c),
 			      .to = to,
 			      .kind = MOVE_OPERATOR };
 }
@@ -178,6 +178,20 @@ static void order_back(struct drills *d, size_t from, size_t to)
 			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
 			    "drill d%u cannot be restored yet (%s): %s", d->r.id, guard_str(verdict.id),
 			    verdict.why);
+}
+
+bool act_is_back(const struct drills *d, size_t from, size_t to)
+{
+	struct target_at at;
+
+	for (size_t i = from; i < to && d->r.kind->effect == EFFECT_GRADE; i++) {
+		if (!cell_of(d, i, &at))
+			continue;
+		const struct cell_live *c = model_cell(model(d), at.site, (size_t)at.shard);
+		if (c->ordered && c->wanted != c->base)
+			return false;
+	}
+	return true;
 }
 
 void act_restore(struct drills *d, size_t from, size_t to)

@@ -10,10 +10,11 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define BASE_SAMPLES	  3	/* of the baseline, one a second */
-#define CHECK_SAMPLES	  2	/* after a stage settled, for the prediction */
-#define NO_EFFECT_MS	  20000 /* beyond twice settle_max: permits have to come back first */
-#define GRACE_MS	  10000 /* after a restart agents have to report again */
+#define BASE_SAMPLES	  3	 /* of the baseline, one a second */
+#define CHECK_SAMPLES	  2	 /* after a stage settled, for the prediction */
+#define NO_EFFECT_MS	  20000	 /* beyond twice settle_max: permits have to come back first */
+#define GRACE_MS	  10000	 /* after a restart agents have to report again */
+#define RESTORE_MAX_MS	  600000 /* for reading back what was ordered back */
 #define SCHEDULE_AGAIN_MS 600000
 
 static struct model *model(const struct drills *d)
@@ -119,6 +120,14 @@ int drills_event(struct drills *d, enum drill_event ev, const char *actor, const
 static void end_stage(struct drills *d)
 {
 	json_array_append_new(d->r.stages, stage_json(model(d), &d->r, &d->progress, &d->prediction));
+}
+
+/* The stage is part of what is written down; it ends again the next time if it could not be. */
+static void leave_stage(struct drills *d)
+{
+	end_stage(d);
+	if (drills_event(d, EV_MOVED, "sluice", "") < 0)
+		json_array_remove(d->r.stages, json_array_size(d->r.stages) - 1);
 }
 
 static void give_alarm(struct drills *d, enum alarm a, const char *why)
@@ -233,6 +242,11 @@ static bool weakened(const struct drills *d)
 	return drill_is_stage(d->r.state) || d->r.state == DRILL_HOLD;
 }
 
+static bool document_changed(const struct drills *d)
+{
+	return strcmp(d->etag, model(d)->cl->etag) != 0;
+}
+
 /* True: an alarm was given. */
 static bool look_for_alarms(struct drills *d)
 {
@@ -245,7 +259,7 @@ static bool look_for_alarms(struct drills *d)
 
 	if (!weakened(d) && !(d->r.state == DRILL_RESTORE && !d->hurry))
 		return false;
-	if (strcmp(d->etag, model(d)->cl->etag) != 0) {
+	if (document_changed(d)) {
 		give_alarm(d, ALARM_DOCUMENT, "the cluster document was changed meanwhile");
 		return true;
 	}
@@ -292,12 +306,23 @@ static double predicted_drained(const struct drills *d, const struct site_foreca
 	return fmax(0, fmin(1, moved / base));
 }
 
+static void refuse(struct drills *d, const char *why)
+{
+	d->found.refused = true;
+	snprintf(d->r.why, sizeof(d->r.why), "%s", why);
+	drills_event(d, EV_REFUSED, "sluice", d->r.why);
+}
+
 static void tick_preflight(struct drills *d)
 {
 	auto_free struct site_forecast *f = xcalloc(model(d)->cl->n_sites + 1, sizeof(*f));
 	struct preflight_facts facts;
 	struct preflight p;
 
+	if (document_changed(d)) {
+		refuse(d, "the cluster document was changed meanwhile");
+		return;
+	}
 	take_baseline(d);
 	if (d->looked < BASE_SAMPLES || ops_facts(d, &d->r.spec, &p, f, &facts) == -EBUSY)
 		return;
@@ -309,10 +334,7 @@ static void tick_preflight(struct drills *d)
 	d->found.predicted_drained = predicted_drained(d, facts.forecast);
 	json_t *first = json_array_get(json_array_size(p.wrong) ? p.wrong : p.against, 0);
 	if (first) {
-		d->found.refused = true;
-		snprintf(d->r.why, sizeof(d->r.why), "%s",
-			 json_string_value(json_object_get(first, "reason")));
-		drills_event(d, EV_REFUSED, "sluice", d->r.why);
+		refuse(d, json_string_value(json_object_get(first, "reason")));
 	} else {
 		d->r.routes =
 			d->r.kind->effect == EFFECT_SURGE
@@ -349,6 +371,10 @@ static void weaken(struct drills *d, size_t from, size_t to)
 {
 	char why[TEXT_LEN] = "";
 
+	if (model(d)->mode == MODE_FREEZE) { /* marks are no grades: the guard would not see them */
+		give_alarm(d, ALARM_GUARD, "I10: mode is freeze: nothing may be changed");
+		return;
+	}
 	if (predict(d, from, to) == -EBUSY)
 		return;
 	int err = act_weaken(d, from, to, why);
@@ -392,8 +418,7 @@ static void tick_stage(struct drills *d)
 	if (settled)
 		prediction_add(&d->prediction, model(d));
 	if (settled && ++d->looked > samples && !d->r.paused) {
-		end_stage(d);
-		drills_event(d, EV_MOVED, "sluice", "");
+		leave_stage(d);
 	} else if (!settled && at_ms > 2 * policy(d)->settle_max_ms + NO_EFFECT_MS) {
 		char why[TEXT_LEN];
 		snprintf(why, sizeof(why), "%.120s did not change within %ld s", *what ? what : "the load",
@@ -409,6 +434,16 @@ static void tick_hold(struct drills *d)
 		drills_event(d, EV_OVER, "sluice", "held as long as asked for");
 }
 
+/* Everything is back as far as orders go, and somebody never says so: dead since, or its router is stuck. The
+ * drill must not hold its sites, and every other drill, for ever. */
+static bool never_read_back(struct drills *d, int64_t at_ms, const char *what)
+{
+	if (at_ms < RESTORE_MAX_MS || !act_is_back(d, d->back_from, d->r.n_targets))
+		return false;
+	snprintf(d->found.unread, sizeof(d->found.unread), "%s", *what ? what : "the load");
+	return true;
+}
+
 static void tick_restore(struct drills *d)
 {
 	char what[TEXT_LEN] = "";
@@ -420,7 +455,7 @@ static void tick_restore(struct drills *d)
 	bool back = d->r.kind->effect == EFFECT_NONE ||
 		    progress_step(&d->progress, policy(d), at_ms,
 				  targets_bps(model(d), &d->r, d->back_from, n), confirmed);
-	if (!back)
+	if (!back && !never_read_back(d, at_ms, what))
 		return;
 	/* from the order to everything read back and most of the load returned; settling is not counted */
 	int64_t load_ms = d->progress.t80_ms >= 0 ? d->progress.t80_ms : d->progress.settled_ms;

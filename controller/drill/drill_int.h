@@ -47,8 +47,9 @@ int drills_event(struct drills *d, enum drill_event ev, const char *actor, const
 int act_weaken(struct drills *d, size_t from, size_t to, char *ret_why); /* 0, -EAGAIN, ERR_GUARD */
 void act_whole(struct drills *d); /* all targets are weakened: services count as dead */
 void act_restore(struct drills *d, size_t from, size_t to);
-void act_release(struct drills *d); /* nothing is a drill's any more */
-void act_claim(struct drills *d);   /* steering keeps off the targets */
+bool act_is_back(const struct drills *d, size_t from, size_t to); /* nothing is left to be ordered back */
+void act_release(struct drills *d);				  /* nothing is a drill's any more */
+void act_claim(struct drills *d);				  /* steering keeps off the targets */
 size_t act_moves(const struct drills *d, size_t from, size_t to,
 		 struct move *ret_moves); /* to the kind's grade */
 

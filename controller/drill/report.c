@@ -151,9 +151,12 @@ static struct verdict judge(const struct drill_record *r, const struct findings 
 		because(&v, "aborted", "%s: %s", r->alarm, r->why);
 	else
 		judge_effect(&v, r, f);
+	if (f->unread[0])
+		because(&v, strcmp(v.word, "passed") == 0 ? "failed" : NULL,
+			"ordered back, but never read back: %s", f->unread);
 	if (r->kind->effect == EFFECT_NONE)
 		judge_tabletop(&v, r);
-	else if (f->restore_ms >= 0)
+	else if (f->restore_ms >= 0 && !f->unread[0])
 		because(&v, NULL, "restored in %.1f s", (double)f->restore_ms / 1000);
 	return v;
 }

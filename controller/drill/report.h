@@ -21,6 +21,7 @@ struct findings {
 	bool weakening_refused;	  /* stale-telemetry: the guard was asked, and refused */
 	bool weakening_asked;	  /* it had to: more than a third was silent */
 	bool routes_kept;	  /* controller-loss, stale-telemetry: announced as before */
+	char unread[TEXT_LEN];	  /* restored, and never read back: what; "" */
 	int64_t answered_ms;	  /* surge: steering's first answer; -1 */
 	double drained;		  /* at the end of 100 %: 0..1 */
 	double predicted_drained; /* lower end; NAN: nothing was predicted */

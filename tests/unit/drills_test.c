@@ -13,6 +13,7 @@
 #include "controller/drill/drill_int.h"
 #include "controller/fleet.h"
 #include "controller/observe.h"
+#include "controller/store_impl.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
@@ -617,6 +618,77 @@ static void test_frozen_in_the_middle(void **state)
 	assert_normal();
 }
 
+/* marks are no grades, but weaken, too */
+static void test_frozen_marks(void **state)
+{
+	(void)state;
+	start("site-loss", "nyc", "");
+	assert_true(run_to(DRILL_CANARY, 30) > 0);
+	assert_false(record_on(&w.c.drills->r) == 4);
+	w.c.model.mode = MODE_FREEZE;
+	w.guard = GUARD_I10;
+	for (int i = 0; i < 40 && w.c.drills->running; i++) {
+		half_second();
+		assert_true(!w.c.drills->running || record_on(&w.c.drills->r) < 4);
+	}
+}
+
+static int refuse_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	(void)ops;
+	(void)n;
+	(void)ev;
+	return store_fail(s, "disk is full");
+}
+
+/* a stage that cannot be written down is not ended again and again */
+static void test_a_store_that_fails(void **state)
+{
+	const struct store_ops *good = w.c.store->ops;
+	static struct store_ops broken;
+
+	(void)state;
+	broken = *good;
+	broken.write = refuse_write;
+	start("soft-drain", "nyc", "");
+	assert_true(run_to(DRILL_CANARY, 30) > 0);
+	w.c.store->ops = &broken;
+	for (int i = 0; i < 100; i++)
+		half_second();
+	assert_int_equal(w.c.drills->r.state, DRILL_CANARY);
+	assert_in_range(json_array_size(w.c.drills->r.stages), 0, 1);
+	w.c.store->ops = good;
+	assert_true(run_to(DRILL_CLOSED, 120) > 0);
+	json_auto_t *r = last_report();
+	assert_int_equal(json_array_size(json_object_get(r, "stages")), 3);
+}
+
+/* what was looked at before it begins is another cluster */
+static void test_another_document_before_it_begins(void **state)
+{
+	(void)state;
+	start("soft-drain", "nyc", "");
+	see_document();
+	assert_true(run_to(DRILL_CLOSED, 30) > 0);
+	assert_verdict("refused", "document");
+	assert_normal();
+}
+
+/* a node that died meanwhile is never read back: all is ordered back, and the drill does not wait for ever */
+static void test_never_read_back(void **state)
+{
+	(void)state;
+	start("hard-withdraw", "nyc", "");
+	assert_true(run_to(DRILL_HOLD, 120) > 0);
+	w.stuck = true; /* routers keep what they have */
+	assert_true(run_to(DRILL_RESTORE, 30) > 0);
+	assert_true(run_to(DRILL_CLOSED, 1500) > 0);
+	assert_verdict("aborted", "never read back");
+	w.stuck = false;
+	second();
+	assert_normal();
+}
+
 /* what steering cannot answer is a failed drill, not a passed one */
 static void test_a_surge_without_an_answer_fails(void **state)
 {
@@ -668,6 +740,10 @@ int main(void)
 		T(test_a_refusal_names_everything_and_begins_nothing),
 		T(test_one_at_a_time_and_what_it_may_be_told),
 		T(test_frozen_in_the_middle),
+		T(test_frozen_marks),
+		T(test_a_store_that_fails),
+		T(test_another_document_before_it_begins),
+		T(test_never_read_back),
 		T(test_a_surge_without_an_answer_fails),
 		T(test_scheduled),
 	};
