@@ -14,10 +14,11 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define NEW_CELLS_MS 25 /* of a round for taking over what nobody ordered yet */
-#define SAVE_EVERY   30 /* rounds between saves of the learned state */
-#define PROBE_EVERY  3	/* the same, while the store fails */
-#define SAVE_CELLS   50 /* orders written at once */
+#define NEW_CELLS_MS 25	 /* of a round for taking over what nobody ordered yet */
+#define HANDS_MS     300 /* at once for what drains and overrides order */
+#define SAVE_EVERY   30	 /* rounds between saves of the learned state */
+#define PROBE_EVERY  3	 /* the same, while the store fails */
+#define SAVE_CELLS   50	 /* orders written at once */
 
 struct rounds {
 	struct controller *c;
@@ -439,7 +440,7 @@ static bool hands_allowed(struct rounds *r, size_t site, const struct move *move
 }
 
 /* What is held back, or the store does not take, keeps its base: once more in the next round. */
-static void follow_site(struct rounds *r, size_t site)
+static void follow_site(struct rounds *r, size_t site, mono_t until)
 {
 	struct model *m = &r->c->model;
 	auto_free struct move *moves = NULL;
@@ -447,7 +448,7 @@ static void follow_site(struct rounds *r, size_t site)
 
 	for (int weakens = 0; weakens < 2; weakens++) {
 		bool allowed = !weakens || hands_allowed(r, site, moves, n);
-		for (size_t k = 0; k < m->cl->n_shards; k++) {
+		for (size_t k = 0; k < m->cl->n_shards && mono_diff_ms(mono_now(), until) > 0; k++) {
 			struct cell_live *cell = model_cell(m, site, k);
 			struct hand h = model_hand(m, site, k);
 			uint8_t now = cell_order(cell);
@@ -466,14 +467,18 @@ static void follow_site(struct rounds *r, size_t site)
 				cell->base = h.base;
 			}
 		}
-		if (!n)
+		if (!n) {
+			r->sites[site].hand_said = false;
 			break;
+		}
 	}
 }
 
+/* Each order is a durable write: a site of hundreds of shards takes some rounds rather than stop the loop. */
 static void follow_hands(struct rounds *r)
 {
 	struct model *m = &r->c->model;
+	mono_t until = mono_add_ms(mono_now(), HANDS_MS);
 
 	for (size_t i = 0; i < m->cl->n_sites; i++) {
 		for (size_t k = 0; k < m->cl->n_shards; k++) {
@@ -483,7 +488,7 @@ static void follow_hands(struct rounds *r)
 			    (site_has_drained_node(m, i) || drill_takes_node(m, i, k)))
 				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
 		}
-		follow_site(r, i);
+		follow_site(r, i, until);
 	}
 }
 

@@ -74,11 +74,12 @@ static void report_all(void)
 		struct node_live *n = &m->nodes[i];
 		n->connected = n->bgp_ok = n->service_up = n->measured = true;
 		n->report_at = mono_now();
-		n->shards[0] = (struct node_shard){ .seen = true,
-						    .announced = true,
-						    .service_up = true,
-						    .permit_known = true,
-						    .weight = 100 };
+		for (size_t k = 0; k < m->cl->n_shards; k++)
+			n->shards[k] = (struct node_shard){ .seen = true,
+							    .announced = true,
+							    .service_up = true,
+							    .permit_known = true,
+							    .weight = 100 };
 	}
 }
 
@@ -264,15 +265,56 @@ static void test_two_hands_at_once(void **state)
 	assert_int_equal(cell()->wanted, 0);
 }
 
+static int slow(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	mono_t end = mono_add_ms(mono_now(), 20);
+
+	while (mono_diff_ms(mono_now(), end) > 0)
+		continue;
+	return t.good->write(s, ops, n, ev);
+}
+
+/* A hundred shards on a slow disk: two seconds of writes must not stop the loop, and end all the same. */
+static void test_many_orders_take_some_rounds(void **state)
+{
+	json_auto_t *doc = json_loads(document, 0, NULL), *errors = json_array();
+	json_t *shards = json_object_get(json_array_get(json_object_get(doc, "services"), 0), "shards");
+	struct model *m = &t.c.model;
+	struct cluster *cl;
+	size_t done = 0;
+
+	(void)state;
+	for (int i = 2; i <= 100; i++) {
+		auto_free char *name = xasprintf("s%d", i), *prefix = xasprintf("198.18.%d.0/24", i);
+		json_array_append_new(shards, json_pack("{s:s, s:[s]}", "name", name, "prefixes", prefix));
+	}
+	assert_int_equal(cluster_parse(doc, &cl, errors), 0);
+	model_set_cluster(m, cl);
+	rounds_changed(t.c.rounds);
+	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++)
+		m->cells[i].ordered = true, m->cells[i].wanted = 0;
+	report_all();
+	t.broken.write = slow;
+	t.c.store->ops = &t.broken;
+	drain(true);
+	mono_t began = mono_now();
+	rounds_follow(t.c.rounds);
+	assert_in_range(mono_diff_ms(began, mono_now()), 1, 1000);
+	for (int i = 0; i < 20 && done < 100; i++) {
+		rounds_follow(t.c.rounds);
+		for (done = 0; done < 100 && model_cell(m, 0, done)->wanted != 0;)
+			done++;
+	}
+	assert_int_equal(done, 100);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_weakening_waits),
-		T(test_giving_back_does_not_wait),
-		T(test_standby_does_nothing),
-		T(test_two_hands_at_once),
+		T(test_weakening_waits),   T(test_giving_back_does_not_wait),	 T(test_standby_does_nothing),
+		T(test_two_hands_at_once), T(test_many_orders_take_some_rounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
