@@ -74,7 +74,13 @@ static int order_grades(struct drills *d, size_t from, size_t to, char *ret_why)
 	for (size_t i = from; i < to; i++) {
 		if (!cell_of(d, i, &at))
 			continue;
-		if (model_cell(model(d), at.site, (size_t)at.shard)->wanted != grade)
+		const struct cell_live *c = model_cell(model(d), at.site, (size_t)at.shard);
+		if (c->pinned) { /* made since preflight */
+			snprintf(ret_why, TEXT_LEN, "I10: %.60s at %.60s is held by an override",
+				 d->r.targets[i].shard, d->r.targets[i].site);
+			return ERR_GUARD;
+		}
+		if (c->wanted != grade)
 			moves[n++] = move_to(d, &at, grade);
 	}
 	if (!n)

@@ -618,6 +618,27 @@ static void test_frozen_in_the_middle(void **state)
 	assert_normal();
 }
 
+/* an override made meanwhile is the operator's: the next stage must not undo it */
+static void test_an_override_meanwhile(void **state)
+{
+	(void)state;
+	start("hard-withdraw", "nyc", "");
+	assert_true(run_to(DRILL_CANARY, 30) > 0);
+	half_second();
+	for (size_t k = 0; k < SHARDS; k++)
+		model_cell(&w.c.model, 2, k)->pinned = true;
+	for (int i = 0; i < 60 && w.c.drills->r.state != DRILL_RESTORE; i++) {
+		size_t weak = 0;
+		half_second();
+		for (size_t k = 0; k < SHARDS; k++)
+			weak += model_cell(&w.c.model, 2, k)->wanted != 0;
+		assert_in_range(weak, 0, 1);
+	}
+	assert_true(run_to(DRILL_CLOSED, 60) > 0);
+	assert_verdict("aborted", "override");
+	assert_normal();
+}
+
 /* marks are no grades, but weaken, too */
 static void test_frozen_marks(void **state)
 {
@@ -740,6 +761,7 @@ int main(void)
 		T(test_a_refusal_names_everything_and_begins_nothing),
 		T(test_one_at_a_time_and_what_it_may_be_told),
 		T(test_frozen_in_the_middle),
+		T(test_an_override_meanwhile),
 		T(test_frozen_marks),
 		T(test_a_store_that_fails),
 		T(test_another_document_before_it_begins),
