@@ -297,6 +297,8 @@ static int read_token(const char *path, struct ticket *ret)
 	text[n] = 0;
 	if (!in)
 		fclose(f);
+	if (!n)
+		return fail("%s is empty: no token came", in ? "standard input" : path);
 	int err = ticket_parse(text, ret, why);
 	explicit_bzero(text, sizeof(text));
 	return err ? fail("%s: %s", in ? "standard input" : path, why) : 0;
