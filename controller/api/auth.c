@@ -98,6 +98,9 @@ static const char *parse_line(struct auth *a, char *line)
 		return "NAME ROLE SHA256-HEX is needed";
 	if (strlen(name) >= NAME_LEN)
 		return "the name is too long";
+	for (const char *p = name; *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return "the name is not printable ASCII";
 	t.role = role_parse(role);
 	if (t.role == ROLE_NONE)
 		return "the role is not viewer, operator or admin";

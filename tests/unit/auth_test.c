@@ -83,9 +83,13 @@ static void test_broken_lines(void **state)
 	line(f, "", "", "t0");
 	fputs("name viewer zz\nname viewer 00 00\n", f);
 	line(f, "vera", "viewer", "t1");
-	line(f, "vera", "admin", "t2"); /* the name is taken */
+	line(f, "vera", "admin", "t2");	 /* the name is taken */
+	line(f, "v\xff", "admin", "t3"); /* the audit could not say who it was */
+	line(f, "v\x1b[2J", "admin", "t4");
 	fflush(f);
 	struct auth *a = auth_new(path, NULL);
+	expect(a, "Bearer t3", ROLE_NONE, "");
+	expect(a, "Bearer t4", ROLE_NONE, "");
 	expect(a, "Bearer t0", ROLE_NONE, "");
 	expect(a, "Bearer t1", ROLE_VIEWER, "vera");
 	expect(a, "Bearer t2", ROLE_NONE, "");
