@@ -3,7 +3,9 @@
  * What answers another question (late, or forged) is let pass. */
 #include "agent/check/dns_msg.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/check/exchange.h"
 #include "proto/base/err.h"
@@ -44,7 +46,11 @@ static void on_answer(struct exchange *x, size_t len)
 static void *dns_start(struct check *c, uv_loop_t *loop, const struct check_cfg *cfg)
 {
 	uint8_t query[DNS_QUERY_MAX];
-	uint16_t id = (uint16_t)random();
+	uint16_t id;
+
+	/* not to be guessed by who cannot read the question */
+	if (getentropy(&id, sizeof(id)))
+		id = (uint16_t)random();
 	int n = dns_query(cfg->query, dns_type(type_of(cfg)), id, query);
 	struct exchange *x = exchange_start(c, loop, cfg, query, n > 0 ? (size_t)n : 0, on_answer);
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README, "Alone, on one server", followed to the letter: its frr.conf and its agent.yaml, on a real FRR, with nginx
-as the service. Only paths are changed, since this machine has an /etc of its own."""
+"""README followed to the letter. "Alone, on one server": its frr.conf and its agent.yaml, on a real FRR, with nginx as
+the service; only paths are changed, since this machine has an /etc of its own. "Running it": its commands, in a
+namespace with copies of /etc and /var."""
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
 import yaml
 
 from .agent_rig import Agent, ask
-from .apply_rig import ROOT, Net, Router, wait_until
+from .apply_rig import BUILD, ROOT, Net, Router, wait_until
 
 README = (ROOT / "README.md").read_text()
 PREFIX, VIP = "198.51.100.0/24", "198.51.100.1"
@@ -96,3 +99,52 @@ def test_import_line_of_the_readme(tmp_path):
     done = ask("import", ROOT / "tests/golden/import/exabgp.conf")
     (tmp_path / "agent.yaml").write_text(done.stdout)
     assert done.returncode == 0 and ask("-n", "-c", tmp_path / "agent.yaml").returncode == 0
+
+
+# what a machine without systemd, and with one node only, does instead
+INSTEAD = {
+    "make all && make install && systemd-sysusers": "systemd-sysusers $PWD/deploy/systemd/sluice.sysusers",
+    "cp deploy/examples/controller.yaml /etc/sluice/": "sed 's/127.0.0.1:7443/192.0.2.10:7443/' deploy/examples/controller.yaml"
+                                                      " > /etc/sluice/controller.yaml",
+    "systemctl start sluice-controller": "start",
+    "ssh fra1 sluice-agent enroll": "sluice-agent enroll",
+    "ssh fra1 'sluice-agent -n -c /etc/sluice/agent.yaml && systemctl start sluice-agent'":
+        "sluice-agent -n -c deploy/examples/agent.yaml",
+    'sluicectl drain node fra1 --reason "kernel upgrade" --wait': 'sluicectl drain node fra1 --reason "kernel upgrade" || true',
+}
+PRELUDE = """set -e -o pipefail
+mount -t tmpfs none /mnt
+for d in etc var; do
+	mkdir -p /mnt/$d/new /mnt/$d/work
+	mount -t overlay overlay -o lowerdir=/$d,upperdir=/mnt/$d/new,workdir=/mnt/$d/work /$d
+done
+ip link set lo up
+ip addr add 192.0.2.10/32 dev lo
+start() {
+	install -d -o sluice-controller /var/lib/sluice
+	setpriv --reuid sluice-controller --regid sluice-controller --clear-groups sluice-controller -c /etc/sluice/controller.yaml &
+	curl -s --retry 50 --retry-delay 1 --retry-all-errors --max-time 20 -o /dev/null --cacert /etc/sluice/ca.pem \\
+		https://192.0.2.10:7443/readyz
+}
+set -x
+"""
+
+
+def test_running_it(tmp_path):
+    script = re.findall(r"```sh\n(.*?)```", README.split("## Running it")[1], re.S)[0]
+    for there, here in INSTEAD.items():
+        assert script.count(there) == 1, there
+        script = script.replace(there, here)
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    shutil.copy(ROOT / "deploy/examples/cluster.yaml", tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name in ("sluicectl", "sluice-controller", "sluice-agent"):  # the tree may be root's alone
+        shutil.copy(ROOT / BUILD / name, tmp_path / "bin")
+    script = PRELUDE + f"cp -r {tmp_path}/bin /mnt/bin; chmod 755 /mnt /mnt/bin; PATH=/mnt/bin:$PATH\n" + script
+    script += "ls -l /etc/sluice/node.key\nsluicectl node certs\n"
+    done = subprocess.run(["unshare", "-m", "-n", "-p", "-f", "--kill-child", "bash", "-c", script], cwd=tmp_path, timeout=60,
+                          capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mode observe" in done.stdout and "steer  (go)" in done.stdout
+    assert re.search(r"fra1 +[0-9a-f]{32} +good", done.stdout) and "sluice sluice" in done.stdout
+    assert (tmp_path / "alice.token").stat().st_mode & 0o777 == 0o600
