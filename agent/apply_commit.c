@@ -165,6 +165,8 @@ static void type_next(struct apply *a)
 		return;
 	}
 	vty_send(a->vty, a->list.commands[a->at].line, on_typed, a);
+	if (a->phase != PHASE_COMMIT) /* bgpd went away under the write: the list is gone */
+		return;
 	log_debug("bgpd, at %" PRId64 " us: %s", mono_now().us, a->list.commands[a->at].line);
 }
 

@@ -63,6 +63,8 @@ def test_change_in_place_without_withdrawal(clean, driver):
 
 def test_withdrawal_is_fast(clean, driver):
     driver.apply(*V4)
+    for p in V4:
+        sees(clean, p)  # applied is in the RIB-out, not yet at the neighbour
     t0 = time.monotonic()
     driver.commit(f"{V4[0]} withdrawn", *V4[1:])
     wait_until("the neighbour lost it", lambda: clean.route(V4[0]) is None, 5, 0.002)
@@ -292,7 +294,9 @@ def test_refused_map_line_keeps_the_old_announcement(clean, proxy):
         assert clean.log_since(mark, V4[0]) == []
         d.wait("applied", lambda e: e["event"] == "applied" and is_applied(e, {V4[0]: True}), since, 15)
         sees(clean, V4[0], 0, "64500:80")
-        assert len(re.findall(r"^route-map SLUICE", clean.node.config(), re.M)) == 2  # the half made one is gone
+        # dropping has a back-off of its own, that may end just after the route's
+        wait_until("the half made one is gone",
+                   lambda: len(re.findall(r"^route-map SLUICE", clean.node.config(), re.M)) == 2)
     finally:
         d.end()
 
