@@ -460,7 +460,7 @@ def test_explain(applied):
                                                               "json").splitlines()]
     text = applied.ctl("explain", first)
     assert text.startswith(f"mode {first}  mode observe -> steer by the-admin")
-    for line in (r"when +20..-..-..T", "from +observe", "to +steer", r"reason +for \?\[31mexplain", "by +the-admin"):
+    for line in (r"when +20..-..-..T", "from +observe", "to +steer", r"reason +for explain", "by +the-admin"):
         assert re.search(rf"^  {line}", text, re.M), line
     both = json.loads(applied.ctl("explain", first, "-o", "json"))
     assert both["event"]["id"] == first and all(n["kind"] == "mode" for n in both["neighbours"])
