@@ -110,7 +110,8 @@ INSTEAD = {
     "ssh fra1 sluice-agent enroll": "sluice-agent enroll",
     "ssh fra1 'sluice-agent -n -c /etc/sluice/agent.yaml && systemctl start sluice-agent'":
         "sluice-agent -n -c deploy/examples/agent.yaml",
-    'sluicectl drain node fra1 --reason "kernel upgrade" --wait': 'sluicectl drain node fra1 --reason "kernel upgrade" || true',
+    'sluicectl drain node fra1 --reason "kernel upgrade" --wait':
+        'sluicectl drain node fra1 --reason "kernel upgrade"',  # no agent: nothing to wait for
 }
 PRELUDE = """set -e -o pipefail
 mount -t tmpfs none /mnt

@@ -5,7 +5,7 @@ api_rig := $(wildcard controller/api/*.c) controller/control.c controller/enrol.
            controller/observe.c $(wildcard controller/drill/*.c) $(steer) $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
            tests/unit/certs.c tests/unit/https.c tests/unit/api_rig.c $(base)
 
-unit += cluster events auth http api api_use sse
+unit += cluster events auth http api api_use api_whatif sse
 cluster_src := controller/cluster.c controller/cluster_schema.c controller/steer/policy.c \
                tests/fuzz/cluster_fuzz.c tests/fuzz/replay.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c $(base)
@@ -15,6 +15,7 @@ http_src    := controller/drain.c controller/api/http.c controller/api/identity.
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
 api_use_src := $(api_rig)
+api_whatif_src := $(api_rig)
 sse_src     := $(api_rig)
 # put into the object by .incbin, which the compiler's dependency file does not see
 $(BUILD)/obj/controller/api/openapi.o: controller/api/openapi.json
