@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files that run drills share: drill.c (states), act.c (effects), ops.c (the operator), view.c. */
+ * What the files that run drills share: drill.c (states), stage.c (what each waits for), measure.c (samples),
+ * act.c (effects), ops.c (the operator), keep.c (the store), view.c (what is shown). */
 #ifndef DRILL_INT_H
 #define DRILL_INT_H
 #include <uv.h>
@@ -42,6 +43,24 @@ struct drills {
 void drills_tick(struct drills *d);			     /* every DRILLS_TICK_MS */
 void drills_begin(struct drills *d, struct drill_record *r); /* takes r */
 int drills_event(struct drills *d, enum drill_event ev, const char *actor, const char *why);
+void drills_alarm(struct drills *d, enum alarm a, const char *why); /* aborts, for the first alarm's reason */
+bool drills_document_changed(const struct drills *d);
+
+/* stage.c: one step of a state; drill.c calls it once a sample */
+#define STAGE_CHECKED 2 /* samples after a stage settled, for the prediction */
+void stage_preflight(struct drills *d);
+void stage_weaken(struct drills *d);
+void stage_hold(struct drills *d);
+void stage_restore(struct drills *d);
+void stage_end(struct drills *d); /* what it measured becomes part of the record */
+
+/* measure.c */
+void measure(struct drills *d);			/* one sample */
+int64_t measure_routes(const struct drills *d); /* a sum over what is announced how */
+
+/* keep.c */
+int keep_report(struct drills *d, const json_t *report); /* in place of the drill under way */
+void keep_read(struct drills *d);			 /* past drills and the schedule */
 
 /* act.c: effects on the model and the wire. Idempotent. */
 int act_weaken(struct drills *d, size_t from, size_t to, char *ret_why); /* 0, -EAGAIN, ERR_GUARD */
