@@ -70,6 +70,7 @@ static const struct field policy_rows[] = {
 	{ "changes_max",         FIELD_UINT,   FIELD_KEEP, 0,    1000,     0, AT(policy, changes_max) },
 	{ "changes_window_ms",   FIELD_I64,    FIELD_KEEP, 1000, 86400000, 0, AT(policy, changes_window_ms) },
 	{ "ledger_max",          FIELD_DOUBLE, FIELD_KEEP, 0,    1000000,  0, AT(policy, ledger_max) },
+	{ "drill_ledger_max",    FIELD_DOUBLE, FIELD_KEEP, 0,    1000000,  0, AT(policy, drill_ledger_max) },
 	{ "seed",                FIELD_U64,    FIELD_KEEP, 0,    9007199254740992.0, 0, AT(policy, seed) },
 };
 static const struct field grade_rows[] = {

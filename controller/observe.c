@@ -115,6 +115,16 @@ static uint8_t family_of(const struct cl_shard *sh)
 	return sh->n_prefixes > 1 ? 0 : sh->prefixes[0].family;
 }
 
+static bool drill_killed(const struct model *m, size_t site, size_t shard)
+{
+	const struct cl_site *cs = &m->cl->sites[site];
+
+	for (size_t k = 0; k < cs->n_nodes; k++)
+		if (m->nodes[cs->nodes[k]].shards[shard].drill_dead)
+			return true;
+	return false;
+}
+
 void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_snapshot)
 {
 	const struct cluster *cl = m->cl;
@@ -149,6 +159,7 @@ void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_sn
 			to->base = c->base;
 			to->pinned = model_hand(m, i, k).held || c->drilled;
 			to->announced = c->announced;
+			to->drill_dead = !c->announced && drill_killed(m, i, k);
 		}
 	*ret_snapshot = s;
 }

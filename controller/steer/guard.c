@@ -99,6 +99,15 @@ static struct guard_cell *order(struct guard *g, const struct snapshot *s, size_
 	return c;
 }
 
+/* What agents withdraw because a drill has them take a service for dead is no order, and routers see it all
+ * the same. It always comes back, so that is charged with it: the drill's end may be another controller's. */
+static void charge_death(struct guard *g, struct guard_cell *c, const struct snap_cell *cell, int64_t now_ms)
+{
+	if (cell->drill_dead && !c->drill_dead)
+		ledger_add(&g->ledger, c->key.site, c->key.shard, LEDGER_WITHDRAW + LEDGER_CHANGE, now_ms);
+	c->drill_dead = cell->drill_dead;
+}
+
 static void observe_cell(struct guard *g, const struct policy *p, const struct snapshot *s, size_t i,
 			 size_t k)
 {
@@ -108,6 +117,7 @@ static void observe_cell(struct guard *g, const struct policy *p, const struct s
 		return;
 	struct guard_cell *c = order(g, s, i, k, cell->wanted);
 	int64_t age = s->now_ms - c->changed_ms;
+	charge_death(g, c, cell, s->now_ms);
 
 	if ((cell->grade == cell->wanted && age >= p->settle_min_ms) || age >= p->settle_max_ms)
 		c->in_flight = false;

@@ -14,6 +14,7 @@ struct guard_cell { /* last seen or committed order of a cell, and when it chang
 	char wanted[STEER_NAME]; /* grade by name: the set may change */
 	int64_t changed_ms;
 	bool in_flight;
+	bool drill_dead; /* withdrawn without an order, and charged; not saved */
 	UT_hash_handle hh;
 };
 

@@ -104,7 +104,8 @@ static bool returns(const struct check *c, const struct move *m)
 	const struct snap_cell *cell = cell_of(c, m);
 	int base = (int)strength(c, cell->base);
 
-	return abs((int)strength(c, m->to) - base) < abs((int)strength(c, cell->wanted) - base);
+	return m->to == cell->base ||
+	       abs((int)strength(c, m->to) - base) < abs((int)strength(c, cell->wanted) - base);
 }
 
 static const char *site_name(const struct check *c, size_t i)
@@ -330,6 +331,35 @@ static bool i6_ledger(const struct check *c, char *why)
 	return false;
 }
 
+/* A drill is asked for, not automatic use: its way out and back together has a limit of its own, in the same
+ * mirror. */
+static bool i6_drill(const struct check *c, char *why)
+{
+	double max = fmax(c->p->drill_ledger_max, 2 * c->p->ledger_max);
+
+	for (size_t m = 0; m < c->n; m++) {
+		const struct move *v = &c->moves[m];
+		const char *site = site_name(c, v->site), *shard = shard_name(c, v->shard);
+		double now = ledger_get(&c->g->ledger, site, shard, c->s->now_ms);
+		double whole = ledger_cost(c->s->grades, cell_of(c, v)->wanted, v->to) +
+			       ledger_cost(c->s->grades, v->to, cell_of(c, v)->base);
+		if (now + whole <= max)
+			continue;
+		if (whole > max)
+			return object(why,
+				      "%s at %s: %s and back costs %.0f on the flap ledger, a drill may use "
+				      "%.0f: where no neighbour damps below it, set policy drill_ledger_max "
+				      "to %.0f",
+				      shard, site, c->s->grades->g[v->to].name, whole, max, whole);
+		double wait_ms = LEDGER_HALF_LIFE_MS * log2(now / fmax(max - whole, LEDGER_FORGET));
+		return object(why,
+			      "%s at %s: flap ledger %.0f + %.0f with the way back would pass %.0f "
+			      "(drill_ledger_max): possible in %.0f min",
+			      shard, site, now, whole, max, ceil(wait_ms / 60000));
+	}
+	return false;
+}
+
 static bool flying(const struct check *c, size_t i, size_t k)
 {
 	const struct guard_cell *g = guard_cell_find(c->g, site_name(c, i), shard_name(c, k));
@@ -402,7 +432,8 @@ static const struct rule {
 	{ GUARD_I7, E | D, i7_in_flight },
 	{ GUARD_I3, E | D, i3_silence },
 	{ GUARD_I4, E | D, i4_stale },
-	{ GUARD_I6, E | D, i6_ledger },
+	{ GUARD_I6, E, i6_ledger },
+	{ GUARD_I6, D, i6_drill },
 	{ GUARD_I2, E | D, i2_coverage },
 	{ GUARD_I5, E | D, i5_room },
 };

@@ -27,6 +27,7 @@ void policy_default(struct policy *ret_policy)
 		.changes_max = 6,
 		.changes_window_ms = 600000,
 		.ledger_max = 1000,
+		.drill_ledger_max = 3000,
 		.seed = 1,
 	};
 }

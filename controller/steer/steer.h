@@ -53,7 +53,8 @@ struct policy {
 	unsigned changes_max;			  /* 6 in changes_window_ms: then hold and alert */
 	int64_t changes_window_ms;		  /* 10 min */
 	double ledger_max;			  /* 1000: half of damping's 2000; I6 */
-	uint64_t seed;				  /* for jitter: input, not state */
+	double drill_ledger_max; /* 3000: half of RFC 7196's 6000; a drill, its way back included */
+	uint64_t seed;		 /* for jitter: input, not state */
 };
 /* The defaults above. */
 void policy_default(struct policy *ret_policy);
@@ -83,6 +84,7 @@ struct snap_cell {
 	uint8_t base;		     /* what the document or the operator asks for when nothing is wrong */
 	bool pinned;		     /* operator override or drill: not ours to move */
 	bool announced;		     /* by at least one healthy node */
+	bool drill_dead;	     /* a drill made its agents withdraw it, without an order */
 };
 
 struct snapshot {

@@ -28,7 +28,7 @@ class Policy(c.Structure):
                [(n, c.c_double) for n in ("round_share_max", "urgent_share_max", "excess_share_max",
                                           "weaken_share_max", "announced_share_min")] + \
                [("changes_max", c.c_uint), ("changes_window_ms", c.c_int64), ("ledger_max", c.c_double),
-                ("seed", c.c_uint64)]
+                ("drill_ledger_max", c.c_double), ("seed", c.c_uint64)]
 
 
 class Site(c.Structure):
@@ -44,7 +44,7 @@ class Shard(c.Structure):
 
 class Cell(c.Structure):
     _fields_ = [("lo", c.c_double * RES), ("hi", c.c_double * RES), ("grade", c.c_uint8), ("wanted", c.c_uint8),
-                ("base", c.c_uint8), ("pinned", c.c_bool), ("announced", c.c_bool)]
+                ("base", c.c_uint8), ("pinned", c.c_bool), ("announced", c.c_bool), ("drill_dead", c.c_bool)]
 
 
 class Snapshot(c.Structure):

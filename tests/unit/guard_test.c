@@ -174,6 +174,83 @@ static void i6_ledger(void **state)
 	guard_free(f.g);
 }
 
+/* A drill is asked for: its whole way has a limit of its own, in the same mirror. */
+static void i6_drills(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	init(&f, 4, 4);
+	f.p.weaken_share_max = 0.9;
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_ENGINE), GUARD_I6);
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_OK);
+	struct move m = tw_move(&f.w, 0, 0, G_GONE);
+	guard_commit(f.g, &f.w.s, &m, 1);
+	tw_grade(&f.w, 0, 0, G_GONE);
+	later(&f, 20000);
+	/* the way back was reserved, whoever spent what else meanwhile */
+	assert_int_equal(one(&f, 0, 0, G_NORMAL, ACTOR_ROLLBACK), GUARD_OK);
+	tw_grade(&f.w, 0, 0, G_NORMAL);
+	later(&f, 1000);
+	later(&f, 20000);
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_I6);
+	assert_non_null(strstr(f.v.why, "in 45 min"));
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_DRILL), GUARD_I6);
+	/* and steering keeps to its half */
+	later(&f, 15 * 60000);
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_ENGINE), GUARD_I6);
+	later(&f, 31 * 60000);
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_OK);
+	f.p.drill_ledger_max = 2000;
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_I6);
+	assert_non_null(strstr(f.v.why, "drill_ledger_max to 3000"));
+	assert_int_equal(one(&f, 0, 0, G_DRAIN, ACTOR_DRILL), GUARD_OK);
+	f.p.drill_ledger_max = 0; /* what steering may do, drills may */
+	assert_int_equal(one(&f, 0, 0, G_DRAIN, ACTOR_DRILL), GUARD_OK);
+	f.p.ledger_max = 2000;
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_OK);
+	guard_free(f.g);
+}
+
+/* Routers do not care who withdrew: a loss that agents only act is paid for, with its way back. */
+static void i6_simulated_deaths(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	init(&f, 4, 4);
+	snap_cell(&f.w.s, 0, 0)->drill_dead = true;
+	snap_cell(&f.w.s, 0, 0)->announced = false;
+	later(&f, 1000);
+	assert_in_range(guard_ledger(f.g, "s0", "k0", f.w.s.now_ms), 2990, 3000);
+	later(&f, 1000);
+	snap_cell(&f.w.s, 0, 0)->drill_dead = false;
+	snap_cell(&f.w.s, 0, 0)->announced = true;
+	later(&f, 1000);
+	assert_in_range(guard_ledger(f.g, "s0", "k0", f.w.s.now_ms), 2990, 3000);
+	assert_int_equal(one(&f, 0, 0, G_GONE, ACTOR_DRILL), GUARD_I6);
+	assert_int_equal(one(&f, 0, 0, G_PRE1, ACTOR_ENGINE), GUARD_I6);
+	guard_free(f.g);
+}
+
+/* Two grades that weaken alike: back to the document's is a way back. */
+static void back_among_equals(void **state)
+{
+	struct grade_set gs = tw_grades;
+	struct fixture f;
+
+	(void)state;
+	init(&f, 4, 4);
+	gs.g[G_PRE2].strength = gs.g[G_PRE1].strength;
+	f.w.s.grades = &gs;
+	tw_grade(&f.w, 0, 0, G_PRE1);
+	later(&f, 1000);
+	snap_cell(&f.w.s, 0, 0)->base = G_PRE2;
+	f.p.ledger_max = f.p.drill_ledger_max = 0;
+	assert_int_equal(one(&f, 0, 0, G_PRE2, ACTOR_ROLLBACK), GUARD_OK);
+	guard_free(f.g);
+}
+
 static void i7_in_flight(void **state)
 {
 	struct fixture f;
@@ -503,6 +580,9 @@ int main(void)
 		cmocka_unit_test(i3_i4_silence),
 		cmocka_unit_test(i5_room),
 		cmocka_unit_test(i6_ledger),
+		cmocka_unit_test(i6_drills),
+		cmocka_unit_test(i6_simulated_deaths),
+		cmocka_unit_test(back_among_equals),
 		cmocka_unit_test(i7_in_flight),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(i9_i10),
