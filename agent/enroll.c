@@ -1,42 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sluice-agent enroll: one connection to the controller's API. Steps: TLS with nobody trusted -> GET /v1/ca,
- * nothing of ours said yet -> the CA whose hash is in the token judges the peer -> POST /v1/enroll -> files.
- * What could fail here is tried before the token is spent. Blocking: it runs beside the daemon, by hand. */
+ * sluice-agent enroll: a certificate for a one-time token, from the controller that leads. Steps: a
+ * connection to a controller that the CA whose hash is in the token vouches for (api_call.h) -> POST
+ * /v1/enroll -> files. A controller that does not lead names the one that does: the same steps again there,
+ * HOPS times at most. What could fail here is tried before the token is spent. Blocking: it runs beside the
+ * daemon, by hand. */
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <netdb.h>
-#include <poll.h>
 #include <pwd.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/check/reply.h"
+#include "agent/api_call.h"
 #include "agent/command.h"
 #include "proto/base/err.h"
-#include "proto/base/mono.h"
-#include "proto/wire/msg.h"
 #include "proto/wire/ticket.h"
-#include "proto/wire/tls.h"
 
-#define DEADLINE_MS 15000
-#define ANSWER_MAX  (256 * 1024)
-#define TOKEN_MAX   1024
-#define OWNER	    "sluice" /* the unit's user */
+#define TOKEN_MAX 1024
+#define HOPS	  3	   /* from a controller that does not lead to another */
+#define OWNER	  "sluice" /* the unit's user */
+#define PATH	  "/v1/enroll"
 
 struct options {
 	const char *controller, *node, *token_file, *dir, *owner;
 	bool force;
-};
-
-struct call {
-	int fd;
-	struct tls *tls;
-	mono_t deadline;
-	char why[TEXT_LEN];
 };
 
 static int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -51,233 +40,6 @@ static int fail(const char *fmt, ...)
 	str_clean(text); /* the other end's words, and nobody knows yet whose they are */
 	fprintf(stderr, "sluice-agent enroll: %s\n", text);
 	return 1;
-}
-
-/* -- the connection ----------------------------------------------------------------------------------- */
-
-static int wait_for(struct call *c, short events)
-{
-	struct pollfd p = { .fd = c->fd, .events = events };
-	int64_t left = mono_diff_ms(mono_now(), c->deadline);
-
-	if (left > 0 && poll(&p, 1, (int)left) > 0)
-		return 0;
-	snprintf(c->why, sizeof(c->why), "no answer within %d s", DEADLINE_MS / 1000);
-	return ERR_TIMEOUT;
-}
-
-static int dial(const struct addrinfo *a, struct call *c)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	c->fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->fd < 0)
-		return -errno;
-	if (connect(c->fd, a->ai_addr, a->ai_addrlen) == 0)
-		return 0;
-	if (errno != EINPROGRESS)
-		return -errno;
-	if (wait_for(c, POLLOUT))
-		return ERR_TIMEOUT;
-	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-	return -err;
-}
-
-/* HOST:PORT or [ADDRESS]:PORT */
-static int connect_to(const char *where, struct call *c)
-{
-	const char *colon = strrchr(where, ':');
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	int err = -EINVAL;
-
-	if (!colon || colon == where || !colon[1]) {
-		snprintf(c->why, sizeof(c->why),
-			 "--controller wants HOST:PORT of the API, such as 192.0.2.10:7443");
-		return err;
-	}
-	bool v6 = where[0] == '[';
-	auto_free char *host = xasprintf("%.*s", (int)(colon - where) - 2 * v6, where + v6);
-	int r = getaddrinfo(host, colon + 1, &hints, &list);
-	if (r) {
-		snprintf(c->why, sizeof(c->why), "%s: %s", host, gai_strerror(r));
-		return err;
-	}
-	for (const struct addrinfo *a = list; a && err; a = a->ai_next) {
-		if (c->fd >= 0)
-			close(c->fd);
-		err = dial(a, c);
-	}
-	freeaddrinfo(list);
-	if (err && err != ERR_TIMEOUT)
-		snprintf(c->why, sizeof(c->why),
-			 "cannot reach %s: %s: does the controller's api.listen say so?", where,
-			 err_str(err));
-	return err;
-}
-
-static int flush(struct call *c)
-{
-	struct buf *out = tls_out(c->tls);
-
-	while (out->len) {
-		ssize_t n = send(c->fd, out->data, out->len, MSG_NOSIGNAL);
-		if (n > 0)
-			buf_drop(out, (size_t)n);
-		else if (n < 0 && errno == EAGAIN) {
-			if (wait_for(c, POLLOUT))
-				return ERR_TIMEOUT;
-		} else if (n < 0 && errno != EINTR) {
-			snprintf(c->why, sizeof(c->why), "the connection broke: %s", strerror(errno));
-			return -errno;
-		}
-	}
-	return 0;
-}
-
-/* More bytes from the peer into TLS. */
-static int fill(struct call *c)
-{
-	char data[16384];
-	int err = wait_for(c, POLLIN);
-	ssize_t n = err ? 0 : recv(c->fd, data, sizeof(data), 0);
-
-	if (err)
-		return err;
-	if (n > 0)
-		return tls_feed(c->tls, data, (size_t)n);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	snprintf(c->why, sizeof(c->why),
-		 "the other end closed the connection: is it the API's port, and HTTPS?");
-	return ERR_CLOSED;
-}
-
-static int from_tls(struct call *c, int err)
-{
-	snprintf(c->why, sizeof(c->why), "%s", tls_why(c->tls));
-	return err;
-}
-
-static int handshake(struct call *c)
-{
-	struct tls_creds *blind = tls_creds_blind();
-	int r, err = 0;
-
-	c->tls = tls_new(blind, false, PKI_ROLE_CONTROLLER);
-	tls_creds_unref(blind);
-	while ((r = tls_handshake(c->tls)) == 0 && !err) {
-		err = flush(c);
-		if (!err)
-			err = fill(c);
-	}
-	if (!err && r < 0) {
-		flush(c); /* the alert */
-		return from_tls(c, r);
-	}
-	return err ? err : flush(c);
-}
-
-/* -- requests ----------------------------------------------------------------------------------------- */
-
-static int read_reply(struct call *c, struct reply *r, struct buf *body)
-{
-	auto_buf raw = { .max = ANSWER_MAX };
-	size_t seen = 0;
-	int done = 0, got = 0;
-
-	while (done == 0) {
-		int err = fill(c);
-		if (err)
-			return err;
-		got = tls_read(c->tls, &raw);
-		if (got < 0)
-			return from_tls(c, got);
-		if (raw.len > seen && !r->status)
-			done = reply_feed(r, raw.data + seen, raw.len - seen);
-		seen = raw.len;
-		if (done == 1 || (done == 0 && r->status))
-			done = reply_body(r, raw.data, raw.len, false, body);
-	}
-	if (done > 0)
-		return 0;
-	snprintf(c->why, sizeof(c->why), "the other end does not answer as the API does: %s", err_str(done));
-	return done;
-}
-
-/* A JSON object, when the status is 200; else why says what the controller says. */
-static int request(struct call *c, const char *method, const char *path, const json_t *body,
-		   json_t **ret_json)
-{
-	auto_free char *text = body ? json_dumps(body, JSON_COMPACT) : xstrdup("");
-	auto_free char *head = xasprintf("%s %s HTTP/1.1\r\nHost: controller\r\nAccept: application/json\r\n"
-					 "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-					 method, path, strlen(text));
-	auto_buf answer = { 0 };
-	struct reply r = { 0 };
-	int err = tls_write(c->tls, head, strlen(head));
-
-	if (!err && *text)
-		err = tls_write(c->tls, text, strlen(text));
-	if (err)
-		return from_tls(c, err);
-	err = flush(c);
-	if (!err)
-		err = read_reply(c, &r, &answer);
-	explicit_bzero(text, strlen(text));
-	if (err)
-		return err;
-	json_auto_t *j = answer.data ? json_loads(answer.data, 0, NULL) : NULL;
-	const char *detail = json_string_value(json_object_get(j, "detail"));
-	if (r.status != 200 || !j) {
-		snprintf(c->why, sizeof(c->why), "the controller refused (%u): %.200s", r.status,
-			 detail ? detail : "it is not a Sluice controller, or an older one");
-		return ERR_REFUSED;
-	}
-	*ret_json = json_incref(j);
-	return 0;
-}
-
-/* The one certificate of the bundle that the token names; heap, NULL when there is none. */
-static char *pinned(const char *bundle, const char *id)
-{
-	static const char end[] = "-----END CERTIFICATE-----";
-	char ids[PKI_BUNDLE_MAX][PKI_ID_LEN], why[TEXT_LEN];
-	size_t n = 0;
-
-	if (pki_bundle_ids(bundle, ids, &n, why) < 0)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		const char *stop = strstr(bundle, end);
-		if (!stop)
-			return NULL;
-		stop += sizeof(end) - 1;
-		if (strcmp(ids[i], id) == 0)
-			return xasprintf("%.*s\n", (int)(stop - bundle), bundle);
-		bundle = stop;
-	}
-	return NULL;
-}
-
-/* From here on the peer is known to be the controller that the token is of. */
-static int check_controller(struct call *c, const struct ticket *t)
-{
-	json_t *answer = NULL;
-	int err = request(c, "GET", "/v1/ca", NULL, &answer);
-
-	if (err)
-		return err;
-	const char *ca = json_string_value(json_object_get(answer, "ca"));
-	auto_free char *pin = ca ? pinned(ca, t->ca_id) : NULL;
-	json_decref(answer);
-	if (!pin) {
-		snprintf(c->why, sizeof(c->why),
-			 "this is not the controller that made the token: it names another CA. Nothing was "
-			 "told to it");
-		return ERR_CERT;
-	}
-	err = tls_trust(c->tls, pin);
-	return err ? from_tls(c, err) : 0;
 }
 
 /* -- files -------------------------------------------------------------------------------------------- */
@@ -357,22 +119,48 @@ static int install(const struct options *o, const struct ticket *t, const json_t
 	return rc;
 }
 
+/* -- asking ------------------------------------------------------------------------------------------- */
+
+/* The controller at where, or the one that it names; every one of them has to show that it is of the token's
+ * CA before it is told anything. */
+static int ask(struct call *c, const char *where, const struct ticket *t, const json_t *body,
+	       json_t **ret_answer)
+{
+	char host[CALL_HOST_LEN], why[TEXT_LEN];
+	int err = CALL_MOVED, hop = 0;
+
+	for (; err == CALL_MOVED && hop <= HOPS; hop++) {
+		if (hop) {
+			fprintf(stderr, "sluice-agent enroll: %s does not lead: asking %s\n", where,
+				c->moved);
+			snprintf(host, sizeof(host), "%s", c->moved);
+			where = host;
+			call_close(c);
+		}
+		err = call_open(c, where, t->ca_id);
+		if (!err)
+			err = call_request(c, "POST", PATH, body, ret_answer);
+	}
+	if (err < 0 && hop > 1) {
+		memcpy(why, c->why, sizeof(why));
+		snprintf(c->why, sizeof(c->why), "%.100s: %.150s", where, why);
+	}
+	if (err == CALL_MOVED)
+		snprintf(c->why, sizeof(c->why), "sent on %d times, and still no controller leads: try again",
+			 HOPS);
+	return err;
+}
+
 static int enroll(const struct options *o, const struct ticket *t, const char *text)
 {
-	struct call c = { .fd = -1, .deadline = mono_add_ms(mono_now(), DEADLINE_MS) };
+	struct call c = CALL_INIT;
 	char *csr = NULL, *key = NULL;
 	json_t *answer = NULL;
 	int err = pki_request(t->node, &csr, &key, c.why);
 
-	if (!err)
-		err = connect_to(o->controller, &c);
-	if (!err)
-		err = handshake(&c);
-	if (!err)
-		err = check_controller(&c, t);
 	if (!err) {
 		json_auto_t *body = json_pack("{s:s, s:s}", "token", text, "csr", csr);
-		err = request(&c, "POST", "/v1/enroll", body, &answer);
+		err = ask(&c, o->controller, t, body, &answer);
 	}
 	int rc = err ? fail("%s", c.why) : install(o, t, answer, key);
 	if (key)
@@ -380,9 +168,7 @@ static int enroll(const struct options *o, const struct ticket *t, const char *t
 	free(key);
 	free(csr);
 	json_decref(answer);
-	tls_free(c.tls);
-	if (c.fd >= 0)
-		close(c.fd);
+	call_close(&c);
 	return rc;
 }
 
@@ -394,7 +180,7 @@ static const char usage[] =
 	"writes DIR/node.key, DIR/node.pem and DIR/ca.pem. The token comes from\n"
 	"  sluicectl node token NAME\n"
 	"and says which controller to believe.\n\n"
-	"      --controller HOST:PORT  the controller's API\n"
+	"      --controller HOST:PORT  the API of the controller, or of one of several\n"
 	"      --token-file FILE       the token; - is standard input\n"
 	"      --node NAME             the node's name; it must be the token's\n"
 	"      --dir DIR               where to write (default /etc/sluice)\n"

@@ -75,9 +75,7 @@ int reply_feed(struct reply *r, const char *data, size_t len)
 
 /* -- the body -- */
 
-/* The value of a header field in the last head: a pointer into raw, its length in *ret_len. NULL: not there.
- */
-static const char *find_field(const struct reply *r, const char *raw, const char *name, size_t *ret_len)
+const char *reply_field(const struct reply *r, const char *raw, const char *name, size_t *ret_len)
 {
 	const char *end = raw + r->bytes;
 	size_t n = strlen(name);
@@ -162,10 +160,10 @@ int reply_body(const struct reply *r, const char *raw, size_t len, bool eof, str
 	uint64_t size;
 
 	buf_drop(ret_body, ret_body->len);
-	v = find_field(r, raw, "Transfer-Encoding", &n);
+	v = reply_field(r, raw, "Transfer-Encoding", &n);
 	if (v && n >= 7 && strncasecmp(v + n - 7, "chunked", 7) == 0)
 		return chunked(body, have, eof, ret_body);
-	v = find_field(r, raw, "Content-Length", &n);
+	v = reply_field(r, raw, "Content-Length", &n);
 	if (v) {
 		if (!n || number(v, n, 10, &size) != n)
 			return ERR_MALFORMED;

@@ -50,6 +50,7 @@ class Ha:
         conf["api"]["listen"] = f"{addr}:{topo.API_PORT + i}"
         conf["store"] = {"kind": "etcd", "lease_s": self.lease_s, "prefix": "/sluice/lab",
                          "endpoints": [f"http://{addr}:{ETCD_PORT + k}" for k in range(COUNT)]}
+        conf["enrol"] = {"cert": str(self.lab.pki_dir / "enrol.pem"), "key": str(self.lab.pki_dir / "enrol.key")}
         conf["advertise"] = {"agents": conf["agents"]["listen"], "api": f"https://{conf['api']['listen']}"}
         return conf
 

@@ -58,6 +58,19 @@ def test_standby_reads_and_redirects(ha):
     assert out.returncode == 0
 
 
+def test_enrols_through_a_standby(ha):
+    leader = ha.leader()
+    standby = next(i for i in range(COUNT) if i != leader)
+    status, _, made = ha.request(leader, "POST", "/v1/nodes/fra1/token", {})
+    assert status == 200
+    home = ha.lab.ground.dir / "late"
+    out = ha.lab.ground.run("ctl", [ha.lab.binary("sluice-agent"), "enroll", "--token-file", "-", "--dir", str(home),
+                                    "--controller", f"{topo.CONTROLLER_ADDR}:{topo.API_PORT + standby}"],
+                            input=made["token"] + "\n")
+    assert f"does not lead: asking {topo.CONTROLLER_ADDR}:{topo.API_PORT + leader}" in out.stderr
+    assert (home / "node.pem").exists() and (home / "ca.pem").read_text() == (ha.lab.pki_dir / "ca.pem").read_text()
+
+
 class FibWatch:
     """Next hops and weights of every shard at a router, again and again: what a site's own router saw."""
 

@@ -11,3 +11,5 @@ tls_src   := $(wire_pki)
 pki_src   := $(wire_pki)
 link_src  := proto/wire/link.c proto/wire/frame.c proto/wire/msg.c tests/unit/raw.c $(wire_pki)
 link_obj  := $(gen_o)
+unit += enroll
+enroll_src := agent/enroll.c agent/api_call.c agent/check/reply.c proto/wire/ticket.c $(wire_pki)
