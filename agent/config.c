@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proto/base/conf_walk.h"
 #include "proto/base/err.h"
 #include "proto/wire/pki.h"
 
@@ -43,7 +44,7 @@ static const cyaml_schema_field_t allow_fields[] = {
 static const cyaml_schema_field_t sample_fields[] = {
 	CYAML_FIELD_SEQUENCE("interfaces", CYAML_FLAG_POINTER | OPT, struct agent_config, sample.interfaces,
 			     &string_value, 0, MAX_LINKS),
-	CYAML_FIELD_UINT("interval_ms", OPT, struct agent_config, sample.interval_ms),
+	CONF_UINT_NOT_0("interval_ms", struct agent_config, sample.interval_ms),
 	CYAML_FIELD_END,
 };
 
@@ -54,12 +55,12 @@ static const cyaml_schema_field_t check_fields[] = {
 	STR("path", OPT, struct check_cfg, path),
 	STR("host", OPT, struct check_cfg, host),
 	CYAML_FIELD_UINT("expect_status", OPT, struct check_cfg, expect_status),
-	CYAML_FIELD_UINT("interval_ms", OPT, struct check_cfg, interval_ms),
-	CYAML_FIELD_UINT("fast_interval_ms", OPT, struct check_cfg, fast_interval_ms),
-	CYAML_FIELD_UINT("timeout_ms", OPT, struct check_cfg, timeout_ms),
-	CYAML_FIELD_UINT("rise", OPT, struct check_cfg, rise),
-	CYAML_FIELD_UINT("fall", OPT, struct check_cfg, fall),
-	CYAML_FIELD_UINT("jitter_pct", OPT, struct check_cfg, jitter_pct),
+	CONF_UINT_NOT_0("interval_ms", struct check_cfg, interval_ms),
+	CONF_UINT_NOT_0("fast_interval_ms", struct check_cfg, fast_interval_ms),
+	CONF_UINT_NOT_0("timeout_ms", struct check_cfg, timeout_ms),
+	CONF_UINT_NOT_0("rise", struct check_cfg, rise),
+	CONF_UINT_NOT_0("fall", struct check_cfg, fall),
+	CONF_UINT_NOT_0("jitter_pct", struct check_cfg, jitter_pct),
 	STR("expect_body", OPT, struct check_cfg, expect_body),
 	STR("tls_name", OPT, struct check_cfg, tls_name),
 	STR("ca", OPT, struct check_cfg, ca),
@@ -128,7 +129,7 @@ static const cyaml_schema_field_t service_fields[] = {
 	CYAML_FIELD_SEQUENCE("prefixes", CYAML_FLAG_POINTER, struct service_cfg, prefixes, &string_value, 1,
 			     MAX_PREFIXES),
 	CYAML_FIELD_SEQUENCE("checks", CYAML_FLAG_POINTER, struct service_cfg, checks, &check_value, 1, 32),
-	CYAML_FIELD_UINT("hold_down_ms", OPT, struct service_cfg, hold_down_ms),
+	CONF_UINT_NOT_0("hold_down_ms", struct service_cfg, hold_down_ms),
 	LIST("addresses", struct service_cfg, addresses, 64),
 	CYAML_FIELD_MAPPING_PTR("vip", CYAML_FLAG_POINTER | OPT, struct service_cfg, vip, vip_fields),
 	STR("disable_file", OPT, struct service_cfg, disable_file),

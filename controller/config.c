@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "proto/base/conf_walk.h"
 #include "proto/base/err.h"
 
 #define STR(key, flags, member)                                                                              \
@@ -29,8 +30,8 @@ static const cyaml_schema_field_t agents_fields[] = { STR("listen", OPT, agents.
 static const cyaml_schema_field_t api_fields[] = {
 	STR("listen", OPT, api.listen),
 	STR("tokens", OPT, api.tokens),
-	CYAML_FIELD_UINT("reads_per_s", OPT, struct ctrl_config, api.reads_per_s),
-	CYAML_FIELD_UINT("writes_per_s", OPT, struct ctrl_config, api.writes_per_s),
+	CONF_UINT_NOT_0("reads_per_s", struct ctrl_config, api.reads_per_s),
+	CONF_UINT_NOT_0("writes_per_s", struct ctrl_config, api.writes_per_s),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t tls_fields[] = {
@@ -42,7 +43,7 @@ static const cyaml_schema_field_t tls_fields[] = {
 static const cyaml_schema_field_t enrol_fields[] = {
 	STR("cert", 0, enrol.cert),
 	STR("key", 0, enrol.key),
-	CYAML_FIELD_UINT("life_s", OPT, struct ctrl_config, enrol.life_s),
+	CONF_UINT_NOT_0("life_s", struct ctrl_config, enrol.life_s),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t endpoint = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 255) };
@@ -56,7 +57,7 @@ static const cyaml_schema_field_t store_fields[] = {
 	STR("key", OPT, store.key),
 	STR("user", OPT, store.user),
 	STR("password_file", OPT, store.password_file),
-	CYAML_FIELD_UINT("lease_s", OPT, struct ctrl_config, store.lease_s),
+	CONF_UINT_NOT_0("lease_s", struct ctrl_config, store.lease_s),
 	CYAML_FIELD_BOOL("leave_compaction", OPT, struct ctrl_config, store.leave_compaction),
 	CYAML_FIELD_END,
 };

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libcyaml reports an error as a message and a backtrace ("in mapping field 'x' (line: 3, column: 5)").
- * The first message and the innermost position become one line. For an unknown key and for a syntax error
- * that position is the one before, so the file is walked once more with libyaml to find the true one. */
+ * The file is read once, walked (conf_walk.h: what libcyaml would take in silence, or report at the place
+ * before), then loaded. libcyaml reports an error as a message and a backtrace ("in mapping field 'x'
+ * (line: 3, column: 5)"): the first message and the innermost position become one line. */
 #include "proto/base/conf.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
-#include <yaml.h>
 
+#include "proto/base/conf_walk.h"
 #include "proto/base/err.h"
 
 struct trouble {
@@ -28,9 +26,6 @@ static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 	text[strcspn(text, "\n")] = 0;
 	const char *clean = strncmp(text, "Load: ", 6) == 0 ? text + 6 : text;
 	const char *at = strstr(clean, "(line: ");
-	/* libyaml's own syntax errors say "at line: N, column: M" inside the message */
-	if (!at)
-		at = strstr(clean, "line: ");
 	if (at && !t->line) {
 		const char *digits = strpbrk(at, "0123456789");
 		if (digits && sscanf(digits, "%u, column: %u", &t->line, &t->column) < 1)
@@ -42,44 +37,6 @@ static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 	}
 	if (!t->message[0] && strncmp(clean, "Backtrace", 9) != 0)
 		snprintf(t->message, sizeof(t->message), "%.299s", clean);
-}
-
-static bool is_key(const yaml_event_t *e, const char *key)
-{
-	return e->type == YAML_SCALAR_EVENT && strcmp((const char *)e->data.scalar.value, key) == 0;
-}
-
-static void set_place(struct trouble *t, const yaml_mark_t *at)
-{
-	t->line = (unsigned)at->line + 1;
-	t->column = (unsigned)at->column + 1;
-	t->where[0] = 0;
-}
-
-/* key: the scalar to find at or after the reported line; NULL: only a syntax error is looked for. */
-static void locate(const char *path, const char *key, struct trouble *t)
-{
-	auto_fclose FILE *f = fopen(path, "re");
-	yaml_parser_t parser;
-	yaml_event_t event;
-	bool more = f != NULL;
-
-	if (!f || !yaml_parser_initialize(&parser))
-		return;
-	yaml_parser_set_input_file(&parser, f);
-	while (more) {
-		if (!yaml_parser_parse(&parser, &event)) {
-			set_place(t, &parser.problem_mark);
-			break;
-		}
-		more = event.type != YAML_STREAM_END_EVENT;
-		if (key && is_key(&event, key) && event.start_mark.line + 1 >= t->line) {
-			set_place(t, &event.start_mark);
-			more = false;
-		}
-		yaml_event_delete(&event);
-	}
-	yaml_parser_delete(&parser);
 }
 
 static const cyaml_config_t *config(cyaml_config_t *c, struct trouble *t)
@@ -94,27 +51,31 @@ static const cyaml_config_t *config(cyaml_config_t *c, struct trouble *t)
 	return c;
 }
 
-int conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_data, char *ret_why)
+static int read_file(const char *path, struct buf *out)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	char block[16384];
+	size_t n;
+	int err = f ? 0 : -errno;
+
+	while (!err && (n = fread(block, 1, sizeof(block), f)) > 0)
+		err = buf_add(out, block, n);
+	return err ? err : ferror(f) ? -errno : 0;
+}
+
+static int load(const char *path, const struct buf *text, const cyaml_schema_value_t *schema, void **ret_data,
+		char *ret_why)
 {
 	struct trouble t = { 0 };
 	cyaml_config_t c;
 	cyaml_data_t *data = NULL;
+	cyaml_err_t err =
+		cyaml_load_data((const uint8_t *)text->data, text->len, config(&c, &t), schema, &data, NULL);
 
-	if (access(path, R_OK) < 0) {
-		int err = errno;
-		snprintf(ret_why, CONF_WHY_LEN, "%s: %s", path, strerror(err));
-		return -err;
-	}
-	cyaml_err_t err = cyaml_load_file(path, config(&c, &t), schema, &data, NULL);
 	if (err == CYAML_OK && data) {
 		*ret_data = data;
 		return 0;
 	}
-	static const char unknown[] = "Unexpected key: ";
-	if (strncmp(t.message, unknown, strlen(unknown)) == 0)
-		locate(path, t.message + strlen(unknown), &t);
-	else if (err == CYAML_ERR_LIBYAML_PARSER)
-		locate(path, NULL, &t);
 	if (err == CYAML_OK)
 		snprintf(ret_why, CONF_WHY_LEN, "%s: the file is empty", path);
 	else if (t.line)
@@ -124,6 +85,29 @@ int conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_d
 		snprintf(ret_why, CONF_WHY_LEN, "%s: %s", path,
 			 t.message[0] ? t.message : cyaml_strerror(err));
 	return ERR_CONFIG;
+}
+
+int conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_data, char *ret_why)
+{
+	char why[CONF_WHY_LEN];
+	auto_buf text = { .max = CONF_BYTES_MAX };
+	int err = read_file(path, &text);
+
+	if (err) {
+		snprintf(ret_why, CONF_WHY_LEN, "%s: %s", path,
+			 err == ERR_LIMIT ? "larger than " CONF_BYTES_TEXT : strerror(-err));
+		return err;
+	}
+	if (!text.len) {
+		snprintf(ret_why, CONF_WHY_LEN, "%s: the file is empty", path);
+		return ERR_CONFIG;
+	}
+	err = conf_walk(text.data, text.len, schema, why, sizeof(why));
+	if (err) {
+		snprintf(ret_why, CONF_WHY_LEN, "%s: %.900s", path, why);
+		return err;
+	}
+	return load(path, &text, schema, ret_data, ret_why);
 }
 
 void conf_free(const cyaml_schema_value_t *schema, void *data)

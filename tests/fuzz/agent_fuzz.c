@@ -4,8 +4,8 @@
  * agent/check/address.c agent/check/check.c agent/check/diag.c agent/check/dns.c agent/check/dns_msg.c
  * agent/check/exec.c agent/check/field.c agent/check/grace.c agent/check/http.c agent/check/listen.c
  * agent/check/process.c agent/check/reply.c agent/check/secure.c agent/check/systemd.c agent/check/tcp.c
- * agent/check/udp.c proto/wire/pki.c proto/base/addr.c proto/base/conf.c proto/base/err.c proto/base/log.c
- * proto/base/mem.c proto/base/mono.c
+ * agent/check/udp.c proto/wire/pki.c proto/base/addr.c proto/base/conf.c proto/base/conf_walk.c
+ * proto/base/err.c proto/base/log.c proto/base/mem.c proto/base/mono.c
  */
 #include <string.h>
 #include <sys/mman.h>

@@ -59,6 +59,45 @@ static void test_canonical_form_parses_again(void **state)
 	agent_config_free(again);
 }
 
+/* Each word the walk lets through means to libcyaml what it says. */
+static void test_words_of_truth(void **state)
+{
+	static const struct {
+		const char *word;
+		bool is;
+	} rows[] = { { "true", true },	   { "Yes", true },    { "ON", true },	  { "enable", true },
+		     { "1", true },	   { "false", false }, { "No", false },	  { "OFF", false },
+		     { "Disable", false }, { "0", false },     { "FALSE", false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_free char *text = xasprintf(
+			HEAD SERVICE "    addresses: [198.18.1.1]\n    vip: {create: %s}\n", rows[i].word);
+		char why[CONF_WHY_LEN] = "";
+		struct agent_config *c;
+		if (load_text(text, &c, why) < 0)
+			fail_msg("%s: %s", rows[i].word, why);
+		assert_int_equal(c->services[0].vip->create, rows[i].is);
+		agent_config_free(c);
+	}
+}
+
+static void test_size_has_a_limit(void **state)
+{
+	auto_buf text = { 0 };
+	char why[CONF_WHY_LEN] = "";
+	struct agent_config *c;
+
+	(void)state;
+	buf_adds(&text, HEAD);
+	for (size_t i = 0; i <= CONF_BYTES_MAX / 64; i++)
+		buf_addf(&text, "#%062zu\n", i);
+	assert_int_equal(load_text(text.data, &c, why), ERR_LIMIT);
+	assert_non_null(strstr(why, "larger than 4 MiB"));
+	assert_true(agent_config_load("/tmp", &c, why) < 0); /* a directory opens, and cannot be read */
+	assert_non_null(strstr(why, "directory"));
+}
+
 static void test_every_mistake_is_named(void **state)
 {
 	static const struct {
@@ -108,6 +147,31 @@ static void test_every_mistake_is_named(void **state)
 		       "\"127.0.0.1:1\", expect_body: \"(\"}]}\n",
 		  "expect_body: " },
 		{ HEAD "  bad indent: [\n", "line" },
+		/* what libcyaml would take for something else, in silence */
+		{ HEAD "sample: {interval_ms: 2s}\n",
+		  "line 4, column 23: interval_ms: \"2s\" is not a whole" },
+		{ HEAD "sample: {interval_ms: 1.5}\n", "not a whole number" },
+		{ HEAD "sample: {interval_ms: 0x1f4}\n", "not a whole number" },
+		{ HEAD "sample: {interval_ms: -18446744073709550616}\n", "not a whole number" },
+		{ HEAD "sample: {interval_ms: 01750}\n", "starts with 0" },
+		{ HEAD "sample: {interval_ms: 0}\n", "0 is not possible" },
+		{ HEAD "sample: {interval_ms: 4294967796}\n", "line 4, column 23" },
+		{ HEAD "sample: {interval_ms: }\n", "no value" },
+		{ HEAD SERVICE "    hold_down_ms: 0\n", "line 10, column 19" },
+		{ HEAD SERVICE "    vip: {create: fasle}\n",
+		  "line 10, column 19: create: \"fasle\" is neither" },
+		{ "node: n1\nallow: {prefixes: [198.18.1.0/24]}\nnode: n2\n",
+		  "line 3, column 1: node: this key" },
+		{ HEAD SERVICE "        target: 127.0.0.1:81\n", "line 10, column 9" },
+		{ "node: \"n1\\0x\"\nallow: {prefixes: [198.18.1.0/24]}\n", "NUL" },
+		{ "node: n1\nallow: {prefixes: &p [198.18.1.0/24], communities: *p}\n",
+		  "line 2, column 19: anchors" },
+		{ "node: !!str n1\nallow: {prefixes: [198.18.1.0/24]}\n", "line 1, column 7: anchors" },
+		{ HEAD "---\nnode: n2\n", "line 4, column 1: a second document" },
+		{ HEAD "services:\n", "services: a list is needed" },
+		{ "- n1\n", "line 1, column 1" },
+		{ HEAD "? [a, b]\n: c\n", "line 4, column 3: a key must be" },
+		{ HEAD "\"\\e[31mred\": 1\n", "Unexpected key: ?[31mred" },
 		{ "", "" },
 	};
 	struct agent_config *c = NULL;
@@ -142,6 +206,8 @@ int main(void)
 		cmocka_unit_test(test_example_is_good),
 		cmocka_unit_test(test_canonical_form_parses_again),
 		cmocka_unit_test(test_every_mistake_is_named),
+		cmocka_unit_test(test_words_of_truth),
+		cmocka_unit_test(test_size_has_a_limit),
 		cmocka_unit_test(test_prefix_belongs_to_one_service),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
