@@ -227,11 +227,13 @@ int call_request(struct call *c, const char *method, const char *path, const jso
 	if (err)
 		return from_tls(c, err);
 	c->sent = true;
+	c->status = 0;
 	err = flush(c);
 	if (!err)
 		err = read_reply(c, &r, &raw, &answer);
 	if (err)
 		return err;
+	c->status = r.status;
 	if (r.status == 307 || r.status == 308)
 		return moved(c, &r, &raw, path);
 	return judge(c, &r, &answer, ret_json);
@@ -294,6 +296,7 @@ int call_open(struct call *c, const char *where, const char *ca_id)
 	if (!err)
 		err = check_controller(c, ca_id);
 	c->sent = false; /* nothing of the caller's */
+	c->status = 0;
 	return err;
 }
 

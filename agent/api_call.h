@@ -20,6 +20,7 @@ struct call {
 	struct tls *tls;
 	mono_t deadline;
 	bool sent;		   /* the last request may have arrived, whatever came of it */
+	uint32_t status;	   /* of the last answer; 0: none */
 	char moved[CALL_HOST_LEN]; /* with CALL_MOVED: who answers instead */
 	char why[TEXT_LEN];
 };

@@ -121,10 +121,43 @@ static int install(const struct options *o, const struct ticket *t, const json_t
 
 /* -- asking ------------------------------------------------------------------------------------------- */
 
+/* A request for a certificate, made once: asked again, it is of the same key. */
+struct wish {
+	const struct options *o;
+	const struct ticket *t;
+	char *csr, *key;
+	json_t *body;
+};
+
+/* With a key that was asked for before and had no answer, or a new one. */
+static int wish_make(struct wish *w, const char *text, char *ret_why)
+{
+	int err = pki_asked_load(w->o->dir, "node", &w->key);
+
+	if (!err)
+		err = pki_request_with(w->t->node, w->key, &w->csr, ret_why);
+	if (err) {
+		free(w->key);
+		w->key = NULL;
+		err = pki_request(w->t->node, &w->csr, &w->key, ret_why);
+	}
+	if (!err)
+		w->body = json_pack("{s:s, s:s}", "token", text, "csr", w->csr);
+	return err;
+}
+
+static void wish_done(struct wish *w)
+{
+	if (w->key)
+		explicit_bzero(w->key, strlen(w->key));
+	free(w->key);
+	free(w->csr);
+	json_decref(w->body);
+}
+
 /* The controller at where, or the one that it names; every one of them has to show that it is of the token's
  * CA before it is told anything. */
-static int ask(struct call *c, const char *where, const struct ticket *t, const json_t *body,
-	       json_t **ret_answer)
+static int ask_at(struct call *c, const char *where, const struct wish *w, json_t **ret_answer)
 {
 	char host[CALL_HOST_LEN], why[TEXT_LEN];
 	int err = CALL_MOVED, hop = 0;
@@ -137,36 +170,60 @@ static int ask(struct call *c, const char *where, const struct ticket *t, const 
 			where = host;
 			call_close(c);
 		}
-		err = call_open(c, where, t->ca_id);
+		err = call_open(c, where, w->t->ca_id);
 		if (!err)
-			err = call_request(c, "POST", PATH, body, ret_answer);
+			err = pki_asked_keep(w->o->dir, "node", w->key, c->why);
+		if (!err)
+			err = call_request(c, "POST", PATH, w->body, ret_answer);
 	}
-	if (err < 0 && hop > 1) {
+	if (err == CALL_MOVED) {
+		snprintf(c->why, sizeof(c->why), "sent on %d times, and still no controller leads: try again",
+			 HOPS);
+		return ERR_REFUSED;
+	}
+	if (err && hop > 1) {
 		memcpy(why, c->why, sizeof(why));
 		snprintf(c->why, sizeof(c->why), "%.100s: %.150s", where, why);
 	}
-	if (err == CALL_MOVED)
-		snprintf(c->why, sizeof(c->why), "sent on %d times, and still no controller leads: try again",
-			 HOPS);
+	return err;
+}
+
+/* Once more when the answer may have been lost: the token may be spent by then. */
+static int ask(struct call *c, const struct wish *w, json_t **ret_answer)
+{
+	int err = ask_at(c, w->o->controller, w, ret_answer);
+
+	if (err && c->sent && !c->status) {
+		char why[TEXT_LEN];
+		memcpy(why, c->why, sizeof(why));
+		str_clean(why);
+		fprintf(stderr, "sluice-agent enroll: %s: asking again\n", why);
+		call_close(c);
+		err = ask_at(c, w->o->controller, w, ret_answer);
+	}
 	return err;
 }
 
 static int enroll(const struct options *o, const struct ticket *t, const char *text)
 {
+	struct wish w = { .o = o, .t = t };
 	struct call c = CALL_INIT;
-	char *csr = NULL, *key = NULL;
 	json_t *answer = NULL;
-	int err = pki_request(t->node, &csr, &key, c.why);
+	int err = wish_make(&w, text, c.why);
 
-	if (!err) {
-		json_auto_t *body = json_pack("{s:s, s:s}", "token", text, "csr", csr);
-		err = ask(&c, o->controller, t, body, &answer);
-	}
-	int rc = err ? fail("%s", c.why) : install(o, t, answer, key);
-	if (key)
-		explicit_bzero(key, strlen(key));
-	free(key);
-	free(csr);
+	if (!err)
+		err = ask(&c, &w, &answer);
+	int rc = err ? fail("%s", c.why) : install(o, t, answer, w.key);
+	/* a controller that is in trouble may have spent the token all the same */
+	if (rc == 0 || (err && c.status >= 400 && c.status < 500))
+		pki_asked_forget(o->dir, "node");
+	else if (c.sent)
+		fprintf(stderr,
+			"sluice-agent enroll: the same token still works with the same key, "
+			"%s/node.key.asked: run it "
+			"again\n",
+			o->dir);
+	wish_done(&w);
 	json_decref(answer);
 	call_close(&c);
 	return rc;

@@ -13,6 +13,7 @@
 #include "proto/wire/ticket.h"
 
 #define MISSES	   10 /* wrong tokens at once, then one a second */
+#define TELL_MS	   60000
 #define CERTS_NODE 16 /* records of one node kept beside those still valid */
 #define CA_MAX	   (64 * 1024)
 
@@ -394,16 +395,11 @@ static struct op_result missed(struct enrol *e)
 		"forgotten; ask for a new one with sluicectl node token");
 }
 
-static struct op_result token_usable(struct enrol *e, const struct ticket *t, const json_t *rec)
+/* Whether it ever was any use to this request. */
+static struct op_result token_valid(const struct enrol *e, const struct ticket *t, const json_t *rec)
 {
 	if (strcmp(text(rec, "node"), t->node) != 0)
 		return result(403, "this token was made for the node %s", text(rec, "node"));
-	if (number(rec, "used_ms"))
-		return result(
-			403,
-			"this token was used already: if that was not you, revoke it with sluicectl node "
-			"revoke %s; then ask for a new one with sluicectl node token %s",
-			t->node, t->node);
 	if (number(rec, "after_ms") != after_ms(e, t->node))
 		return result(403,
 			      "this token was taken back with the certificates of %s: ask for a new one with "
@@ -412,7 +408,7 @@ static struct op_result token_usable(struct enrol *e, const struct ticket *t, co
 	if (number(rec, "expires_ms") < wall_now_ms())
 		return result(403, "this token has expired: ask for a new one with sluicectl node token %s",
 			      t->node);
-	return e->signer ? result(200, "good") : signs_nothing();
+	return result(200, "valid");
 }
 
 static json_t *cert_record(const struct enrol *e, const struct pki_leaf *l, const char *by)
@@ -436,13 +432,19 @@ static struct op_result redeem(struct enrol *e, const struct ticket *t, const ch
 	auto_change ch = { 0 };
 	auto_free char *chain = NULL;
 	struct pki_leaf leaf;
-	char why[TEXT_LEN], by[TEXT_LEN];
+	char why[TEXT_LEN], by[TEXT_LEN], id[PKI_ID_LEN];
 
+	if (!e->signer)
+		return signs_nothing();
 	int err = pki_sign(e->signer, csr, t->node, e->life_s, &chain, &leaf, why);
+	if (!err)
+		err = pki_request_id(csr, id, why);
 	if (err)
 		return result(err == ERR_MALFORMED || err == ERR_NOT_ALLOWED ? 422 : 503, "%s", why);
 	json_t *used = json_copy(rec);
 	json_object_set_new(used, "used_ms", json_integer((json_int_t)wall_now_ms()));
+	json_object_set_new(used, "key", json_string(id));
+	json_object_set_new(used, "chain", json_string(chain));
 	change_add(&ch, TOKENS, hash, used);
 	snprintf(by, sizeof(by), "token of %.200s", text(rec, "actor"));
 	add_cert(e, &ch, &leaf, by);
@@ -460,6 +462,57 @@ static struct op_result redeem(struct enrol *e, const struct ticket *t, const ch
 	return result(200, "enrolled");
 }
 
+/* What was tried with a spent token; once a minute each, because who has it may try without end. */
+static void tell_again(struct enrol *e, json_t *rec, bool same, const char *serial)
+{
+	int64_t now = wall_now_ms();
+	const char *key = same ? "again_ms" : "refused_ms"; /* in memory only */
+
+	if (number(rec, key) > now - TELL_MS && number(rec, key) <= now)
+		return;
+	json_object_set_new(rec, key, json_integer((json_int_t)now));
+	events_emit(e->c->events, NULL, 0, same ? "cert.again" : "cert.refused", same ? "info" : "warning",
+		    json_pack("{s:s, s:s, s:s}", "node", text(rec, "node"), "serial", serial, "actor",
+			      text(rec, "actor")),
+		    same ? "node %s asked again with its token of %s and its key: certificate %s once more"
+			 : "somebody asked for a certificate of %s with the spent token of %s and another "
+			   "key than "
+			   "that of certificate %s",
+		    text(rec, "node"), text(rec, "actor"), serial);
+}
+
+/* An answer may be lost on its way: whoever has the token and the key of the certificate may have it again.
+ * Any other key with a spent token is somebody else's. */
+static struct op_result redeem_again(struct enrol *e, const struct ticket *t, json_t *rec, const char *csr,
+				     bool valid, char **ret_chain, struct pki_leaf *ret_leaf)
+{
+	const char *chain = text(rec, "chain"), *key = text(rec, "key");
+	struct pki_leaf leaf = { 0 };
+	char id[PKI_ID_LEN], why[TEXT_LEN];
+
+	if (pki_request_id(csr, id, why))
+		return result(422, "%s", why);
+	bool same = strcmp(id, key) == 0 && pki_leaf_read(chain, &leaf, why) == 0;
+	if (same && valid && enrol_refuses(e, &leaf, why))
+		return result(403, "%s", why);
+	if (same && valid && leaf.to_s > wall_now_ms() / 1000) {
+		tell_again(e, rec, true, leaf.serial);
+		*ret_chain = xstrdup(chain);
+		*ret_leaf = leaf;
+		return result(200, "enrolled, and told again");
+	}
+	if (!same) {
+		if (pki_leaf_read(chain, &leaf, why))
+			snprintf(leaf.serial, sizeof(leaf.serial), "unknown");
+		tell_again(e, rec, false, leaf.serial);
+	}
+	return result(
+		403,
+		"this token was used already: if that was not you, revoke it with sluicectl node revoke %s; "
+		"then ask for a new one with sluicectl node token %s",
+		t->node, t->node);
+}
+
 struct op_result enrol_redeem(struct enrol *e, const char *token, const char *csr, char **ret_chain,
 			      struct pki_leaf *ret_leaf)
 {
@@ -472,8 +525,10 @@ struct op_result enrol_redeem(struct enrol *e, const char *token, const char *cs
 	json_t *rec = token_of(e, hash, &key);
 	if (!rec)
 		return missed(e);
-	struct op_result r = token_usable(e, &t, rec);
-	if (r.status == 200)
+	struct op_result r = token_valid(e, &t, rec);
+	if (number(rec, "used_ms") && strcmp(text(rec, "node"), t.node) == 0)
+		r = redeem_again(e, &t, rec, csr, r.status == 200, ret_chain, ret_leaf);
+	else if (r.status == 200)
 		r = redeem(e, &t, hash, rec, csr, ret_chain, ret_leaf);
 	explicit_bzero(&t, sizeof(t));
 	return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Certificates of nodes: one-time tokens, signing, renewal, revocation, and the CAs that everybody trusts.
- * A token: OUT -> USED (kept until it expires, to say so) or EXPIRED. A certificate: GOOD -> REVOKED or
+ * A token: OUT -> USED (kept until it expires: the same key gets the same certificate again, in case the
+ * answer was lost, and any other is refused and recorded) or EXPIRED. A certificate: GOOD -> REVOKED or
  * expired. Like control.h: checked, written to the store with its event, and only then in effect. The store's
  * keys are "enrol/token/SHA256", "enrol/cert/NODE/SERIAL" and "enrol/revoked/NODE"; all is held in memory,
  * too, so that a store that is away neither lets a revoked node in nor keeps a good one out. */
@@ -36,7 +37,8 @@ void enrol_free(struct enrol *e);
 /* ret_text: TICKET_TEXT_LEN bytes, the only time the secret is seen. */
 struct op_result enrol_token(struct enrol *e, const char *actor, const char *node, int64_t ttl_s,
 			     char *ret_text, int64_t *ret_expires_ms);
-/* 401: not a token of ours (429: too many of those); 403: used or expired. *ret_chain is heap. */
+/* 401: not a token of ours (429: too many of those); 403: used with another key, or expired. *ret_chain is
+ * heap. */
 struct op_result enrol_redeem(struct enrol *e, const char *token, const char *csr, char **ret_chain,
 			      struct pki_leaf *ret_leaf);
 /* Over the node's own session, which showed this certificate. */

@@ -111,7 +111,7 @@ static void sync_dir(const char *dir)
 int pki_make_paths(const char *dir, const char *name, struct pki_paths *ret_paths, char *ret_why)
 {
 	/* room for the suffix of the temporary file */
-	if (strlen(dir) + strlen(name) + 16 > PATH_LEN)
+	if (strlen(dir) + strlen(name) + 24 > PATH_LEN)
 		return pki_explain(ret_why, -ENAMETOOLONG, "%s: path too long", dir);
 	snprintf(ret_paths->cert, PATH_LEN, "%s/%s.pem", dir, name);
 	snprintf(ret_paths->key, PATH_LEN, "%s/%s.key", dir, name);
@@ -432,6 +432,53 @@ int pki_installed(const char *dir, const char *name, char *ret_why)
 	int err = pki_make_paths(dir, name, &p, ret_why);
 
 	return err ? err : pki_files_free(&p, ret_why);
+}
+
+static int asked_path(const char *dir, const char *name, char *ret_path, char *ret_why)
+{
+	struct pki_paths p;
+	int err = pki_make_paths(dir, name, &p, ret_why);
+
+	if (!err)
+		snprintf(ret_path, PATH_LEN, "%.490s.asked", p.key);
+	return err;
+}
+
+int pki_asked_keep(const char *dir, const char *name, const char *key, char *ret_why)
+{
+	char path[PATH_LEN], tmp[PATH_LEN] = "";
+	gnutls_datum_t pem = datum(key);
+	int err = asked_path(dir, name, path, ret_why);
+
+	if (!err)
+		err = write_temp(path, &pem, 0600, tmp, ret_why);
+	if (!err)
+		err = put_in_place(tmp, path, true, ret_why);
+	if (err && tmp[0])
+		unlink(tmp);
+	sync_dir(dir);
+	return err;
+}
+
+int pki_asked_load(const char *dir, const char *name, char **ret_key)
+{
+	char path[PATH_LEN], why[TEXT_LEN];
+	gnutls_datum_t pem = { 0 };
+	int err = asked_path(dir, name, path, why);
+
+	if (!err)
+		err = pki_load_file(path, &pem, "", why);
+	if (!err)
+		*ret_key = (char *)pem.data;
+	return err;
+}
+
+void pki_asked_forget(const char *dir, const char *name)
+{
+	char path[PATH_LEN], why[TEXT_LEN];
+
+	if (asked_path(dir, name, path, why) == 0 && unlink(path) == 0)
+		sync_dir(dir);
 }
 
 /* ---- interface ---- */

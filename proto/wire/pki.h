@@ -45,6 +45,16 @@ int pki_rotate_finish(const char *dir, char *ret_why);
 
 /* A new key and a request for this name; both PEM, heap. The caller wipes the key. */
 int pki_request(const char *name, char **ret_csr, char **ret_key, char *ret_why);
+/* A request with a key that is there already (PEM); ERR_CERT when it is none. */
+int pki_request_with(const char *name, const char *key, char **ret_csr, char *ret_why);
+/* Which key a request is of, when it proves that the sender has it: ret_id has PKI_ID_LEN bytes. */
+int pki_request_id(const char *csr, char *ret_id, char *ret_why);
+
+/* The key of a request whose answer has not come: dir/NAME.key.asked, 0600. Kept replaces what is there;
+ * -ENOENT when there is none; forget removes it, if any. */
+int pki_asked_keep(const char *dir, const char *name, const char *key, char *ret_why);
+int pki_asked_load(const char *dir, const char *name, char **ret_key);
+void pki_asked_forget(const char *dir, const char *name);
 
 struct pki_signer;
 int pki_signer_load(const char *cert, const char *key, struct pki_signer **ret_signer, char *ret_why);

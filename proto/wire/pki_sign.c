@@ -33,6 +33,12 @@ static gnutls_datum_t datum(const char *text)
 	return (gnutls_datum_t){ (unsigned char *)(uintptr_t)text, (unsigned)strlen(text) };
 }
 
+static void id_text(const unsigned char id[32], char *ret_id)
+{
+	for (size_t i = 0; i < 32; i++)
+		snprintf(ret_id + 2 * i, 3, "%02x", id[i]);
+}
+
 /* ---- the enrolment CA ---- */
 
 /* Made by an older version with a path length of 0, it can sign leaves only. */
@@ -149,11 +155,12 @@ void pki_signer_free(struct pki_signer *s)
 
 /* ---- requests ---- */
 
+/* A GnuTLS code. */
 static int fill_request(gnutls_x509_crq_t crq, gnutls_x509_privkey_t key, const char *name)
 {
 	int r;
 
-	if ((r = pki_new_key(key)) < 0 || (r = gnutls_x509_crq_set_version(crq, 1)) < 0 ||
+	if ((r = gnutls_x509_crq_set_version(crq, 1)) < 0 ||
 	    (r = gnutls_x509_crq_set_dn_by_oid(crq, GNUTLS_OID_X520_COMMON_NAME, 0, name,
 					       (unsigned)strlen(name))) < 0 ||
 	    (r = gnutls_x509_crq_set_key(crq, key)) < 0)
@@ -161,29 +168,50 @@ static int fill_request(gnutls_x509_crq_t crq, gnutls_x509_privkey_t key, const 
 	return gnutls_x509_crq_sign2(crq, key, GNUTLS_DIG_SHA256, 0);
 }
 
-int pki_request(const char *name, char **ret_csr, char **ret_key, char *ret_why)
+int pki_request_with(const char *name, const char *key, char **ret_csr, char *ret_why)
 {
-	gnutls_datum_t csr = { 0 }, pem = { 0 };
-	gnutls_x509_privkey_t key;
+	gnutls_datum_t csr = { 0 }, pem = datum(key);
+	gnutls_x509_privkey_t priv;
 	gnutls_x509_crq_t crq;
 
-	if (gnutls_x509_crq_init(&crq) < 0 || gnutls_x509_privkey_init(&key) < 0)
+	if (gnutls_x509_crq_init(&crq) < 0 || gnutls_x509_privkey_init(&priv) < 0)
 		abort();
-	int r = fill_request(crq, key, name);
-	if (r >= 0)
-		r = gnutls_x509_crq_export2(crq, GNUTLS_X509_FMT_PEM, &csr);
+	int r = gnutls_x509_privkey_import2(priv, &pem, GNUTLS_X509_FMT_PEM, NULL, 0), err = 0;
+	if (r < 0)
+		err = pki_explain(ret_why, ERR_CERT, "not a PEM private key (%s)", gnutls_strerror(r));
+	else if ((r = fill_request(crq, priv, name)) < 0 ||
+		 (r = gnutls_x509_crq_export2(crq, GNUTLS_X509_FMT_PEM, &csr)) < 0)
+		err = pki_explain(ret_why, ERR_TLS, "GnuTLS: %s", gnutls_strerror(r));
+	gnutls_x509_crq_deinit(crq);
+	gnutls_x509_privkey_deinit(priv);
+	if (!err)
+		*ret_csr = take_text(&csr);
+	return err;
+}
+
+int pki_request(const char *name, char **ret_csr, char **ret_key, char *ret_why)
+{
+	gnutls_datum_t pem = { 0 };
+	gnutls_x509_privkey_t key;
+
+	if (gnutls_x509_privkey_init(&key) < 0)
+		abort();
+	int r = pki_new_key(key);
 	if (r >= 0)
 		r = gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN,
 						      &pem);
-	gnutls_x509_crq_deinit(crq);
 	gnutls_x509_privkey_deinit(key);
-	if (r < 0) {
-		gnutls_free(csr.data);
+	if (r < 0)
 		return pki_explain(ret_why, ERR_TLS, "GnuTLS: %s", gnutls_strerror(r));
+	char *text = take_text(&pem);
+	int err = pki_request_with(name, text, ret_csr, ret_why);
+	if (!err) {
+		*ret_key = text;
+		return 0;
 	}
-	*ret_csr = take_text(&csr);
-	*ret_key = take_text(&pem);
-	return 0;
+	explicit_bzero(text, strlen(text));
+	free(text);
+	return err;
 }
 
 static bool is_p256(gnutls_pubkey_t key)
@@ -212,6 +240,23 @@ static int key_of(const char *csr, gnutls_pubkey_t key, char *ret_why)
 	else if (gnutls_x509_crq_verify(crq, 0) < 0)
 		err = pki_explain(ret_why, ERR_MALFORMED, "csr: not signed by its own key");
 	gnutls_x509_crq_deinit(crq);
+	return err;
+}
+
+int pki_request_id(const char *csr, char *ret_id, char *ret_why)
+{
+	unsigned char id[64];
+	size_t n = sizeof(id);
+	gnutls_pubkey_t key;
+
+	if (gnutls_pubkey_init(&key) < 0)
+		abort();
+	int err = key_of(csr, key, ret_why);
+	if (!err && (gnutls_pubkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, id, &n) < 0 || n != 32))
+		err = pki_explain(ret_why, ERR_MALFORMED, "csr: its key has no id");
+	if (!err)
+		id_text(id, ret_id);
+	gnutls_pubkey_deinit(key);
 	return err;
 }
 
@@ -327,8 +372,7 @@ static int ca_id(gnutls_x509_crt_t crt, char *ret_id)
 	if (gnutls_x509_crt_get_ca_status(crt, NULL) <= 0 ||
 	    gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, id, &n) < 0 || n != 32)
 		return ERR_CERT;
-	for (size_t i = 0; i < n; i++)
-		snprintf(ret_id + 2 * i, 3, "%02x", id[i]);
+	id_text(id, ret_id);
 	return 0;
 }
 

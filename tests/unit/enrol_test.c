@@ -86,6 +86,92 @@ static void test_token_once(void **state)
 	assert_int_equal(redeem(text, &leaf).status, 403);
 }
 
+/* -- told again -- */
+
+static unsigned told;
+
+static void on_told(const struct store_event *ev, void *arg)
+{
+	told += strcmp(ev->kind, arg) == 0;
+}
+
+/* The answer was lost: whoever has the key gets the certificate that was made then, and nobody else. */
+static void test_answer_lost(void **state)
+{
+	auto_free char *csr = NULL, *key = NULL, *again = NULL, *first = NULL, *later = NULL, *third = NULL;
+	char text[TICKET_TEXT_LEN];
+	struct pki_leaf leaf, other;
+
+	(void)state;
+	new_token("fra1", 600, text);
+	assert_int_equal(pki_request("fra1", &csr, &key, why), 0);
+	assert_int_equal(enrol_redeem(c.enrol, text, csr, &first, &leaf).status, 200);
+	assert_int_equal(pki_request_with("fra1", key, &again, why), 0);
+	assert_string_not_equal(csr, again); /* another request, the same key */
+	told = 0;
+	void *listening = events_listen(c.events, on_told, (void *)(uintptr_t) "cert.refused");
+	assert_int_equal(enrol_redeem(c.enrol, text, again, &later, &other).status, 200);
+	assert_string_equal(first, later);
+	assert_string_equal(leaf.serial, other.serial);
+	assert_int_equal(told, 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(redeem(text, &other).status, 403);
+	assert_int_equal(told, 1); /* on record, and not five times */
+	events_ignore(c.events, listening);
+	restart();
+	assert_int_equal(redeem(text, &other).status, 403);
+	assert_int_equal(enrol_redeem(c.enrol, text, again, &third, &other).status, 200);
+	assert_string_equal(first, third);
+	json_auto_t *list = enrol_list(c.enrol);
+	assert_int_equal(json_array_size(list), 1);
+}
+
+static void expire(const char *text)
+{
+	auto_free char *value = NULL, *key = NULL, *next = NULL;
+	char hash[TICKET_HASH_LEN];
+	struct ticket t;
+
+	assert_int_equal(ticket_parse(text, &t, why), 0);
+	assert_int_equal(ticket_hash(t.secret, hash), 0);
+	key = xasprintf("enrol/token/%s", hash);
+	assert_int_equal(store_get(c.store, key, &value), 0);
+	json_auto_t *rec = json_loads(value, 0, NULL);
+	json_object_set_new(rec, "expires_ms", json_integer((json_int_t)wall_now_ms() - 1));
+	next = json_dumps(rec, JSON_COMPACT);
+	assert_int_equal(store_write(c.store, &(struct store_op){ key, next }, 1, NULL), 0);
+	restart();
+}
+
+/* What is no longer good is not told again. */
+static void test_not_told_again(void **state)
+{
+	auto_free char *csr = NULL, *key = NULL, *chain = NULL, *none = NULL;
+	char text[TICKET_TEXT_LEN], one[TICKET_TEXT_LEN];
+	struct pki_leaf leaf;
+
+	(void)state;
+	assert_int_equal(pki_request("fra1", &csr, &key, why), 0);
+	new_token("fra1", 600, one);
+	assert_int_equal(enrol_redeem(c.enrol, one, csr, &chain, &leaf).status, 200);
+	assert_int_equal(enrol_revoke(c.enrol, "bob", "fra1", leaf.serial, "x").status, 200);
+	struct op_result r = enrol_redeem(c.enrol, one, csr, &none, &leaf);
+	assert_int_equal(r.status, 403);
+	assert_says(r.detail, "revoked by bob");
+	free(chain);
+	chain = NULL;
+	new_token("fra1", 600, text);
+	assert_int_equal(enrol_redeem(c.enrol, text, csr, &chain, &leaf).status, 200);
+	assert_int_equal(enrol_revoke(c.enrol, "bob", "fra1", NULL, "stolen").status, 200);
+	assert_int_equal(enrol_redeem(c.enrol, text, csr, &none, &leaf).status, 403);
+	free(chain);
+	chain = NULL;
+	new_token("fra1", 600, text);
+	assert_int_equal(enrol_redeem(c.enrol, text, csr, &chain, &leaf).status, 200);
+	expire(text);
+	assert_int_equal(enrol_redeem(c.enrol, text, csr, &none, &leaf).status, 403);
+}
+
 static void test_token_survives_restart(void **state)
 {
 	char text[TICKET_TEXT_LEN];
@@ -372,6 +458,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_token_once),
+		T(test_answer_lost),
+		T(test_not_told_again),
 		T(test_token_survives_restart),
 		T(test_token_secret_is_nowhere),
 		T(test_token_expires),

@@ -25,6 +25,9 @@ struct fake {
 	uint16_t port;
 	struct pki_signer *signer;
 	char *ca, *cert, *key;
+	atomic_int refuse;	/* with this status */
+	atomic_int lose;	/* so many answers to tokens are lost */
+	char id[2][PKI_ID_LEN]; /* of the first and the last key that came with a token */
 	atomic_int asked, told; /* for /v1/ca; with a token */
 };
 
@@ -71,6 +74,18 @@ static enum MHD_Result reply(struct MHD_Connection *conn, int status, const char
 	return ok;
 }
 
+static void note(struct fake *f, const struct buf *body)
+{
+	json_auto_t *j = json_loads(body->data ? body->data : "", 0, NULL);
+	const char *csr = json_string_value(json_object_get(j, "csr"));
+	char why[TEXT_LEN];
+
+	if (body->data && strstr(body->data, token))
+		atomic_fetch_add(&f->told, 1);
+	if (csr && pki_request_id(csr, f->id[1], why) == 0 && !f->id[0][0])
+		memcpy(f->id[0], f->id[1], PKI_ID_LEN);
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method,
 				  const char *version, const char *data, size_t *len, void **req)
 {
@@ -92,7 +107,11 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 		atomic_fetch_add(&f->asked, 1);
 		return reply(conn, 200, "", json_dumps(j, JSON_COMPACT));
 	}
-	atomic_fetch_add(&f->told, body->data && strstr(body->data, token));
+	note(f, body);
+	if (atomic_fetch_sub(&f->lose, 1) > 0)
+		return MHD_NO; /* closes the connection */
+	if (f->refuse)
+		return reply(conn, f->refuse, "", xstrdup("{}"));
 	if (f->location[0])
 		return reply(conn, 307, f->location, xstrdup("{}"));
 	return reply(conn, 200, "", signed_by(f, body));
@@ -172,17 +191,22 @@ static void must_say(const char *part)
 		fail_msg("\"%s\" does not say \"%s\"", said, part);
 }
 
-static bool has_cert(void)
+static bool has(const char *name)
 {
-	auto_free char *path = xasprintf("%s/node.pem", dest);
+	auto_free char *path = xasprintf("%s/%s", dest, name);
 
 	return access(path, F_OK) == 0;
+}
+
+static bool has_cert(void)
+{
+	return has("node.pem");
 }
 
 static int setup(void **state)
 {
 	auto_free char *file = xasprintf("%s/token", home);
-	static const char *const made[] = { "node.pem", "node.key", "ca.pem" };
+	static const char *const made[] = { "node.pem", "node.key", "ca.pem", "node.key.asked" };
 	char ids[PKI_BUNDLE_MAX][PKI_ID_LEN], why[TEXT_LEN];
 	struct ticket t;
 	size_t n;
@@ -194,7 +218,8 @@ static int setup(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(fakes); i++) {
 		fakes[i].location[0] = 0;
-		fakes[i].asked = fakes[i].told = 0;
+		fakes[i].asked = fakes[i].told = fakes[i].lose = fakes[i].refuse = 0;
+		fakes[i].id[0][0] = 0;
 	}
 	assert_int_equal(pki_bundle_ids(fakes[0].ca, ids, &n, why), 0);
 	assert_int_equal(ticket_new("fra1", ids[0], &t), 0);
@@ -281,6 +306,64 @@ static void test_sent_on_to_nowhere(void **state)
 	assert_false(has_cert());
 }
 
+/* The token is spent by then: the same key is what gets the certificate all the same. */
+static void test_answer_lost(void **state)
+{
+	struct fake *f = &fakes[0];
+
+	(void)state;
+	f->lose = 1;
+	assert_int_equal(enroll(f), 0);
+	must_say("asking again");
+	assert_true(has_cert());
+	assert_false(has("node.key.asked"));
+	assert_int_equal(f->told, 2);
+	assert_string_equal(f->id[0], f->id[1]);
+}
+
+static void test_answers_lost(void **state)
+{
+	struct fake *f = &fakes[0];
+	auto_free char *asked = xasprintf("%s/node.key.asked", dest);
+	struct stat st;
+
+	(void)state;
+	f->lose = 2;
+	assert_int_equal(enroll(f), 1);
+	must_say("the same token still works");
+	assert_false(has_cert());
+	assert_int_equal(stat(asked, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(enroll(f), 0); /* later, by hand */
+	assert_true(has_cert());
+	assert_false(has("node.key.asked"));
+	assert_string_equal(f->id[0], f->id[1]);
+}
+
+/* A controller that cannot be reached meanwhile is no answer; a refusal is one. */
+static void test_key_is_kept(void **state)
+{
+	struct fake *f = &fakes[0], nobody = { .port = 1 };
+
+	(void)state;
+	assert_int_equal(enroll(&nobody), 1);
+	assert_false(has("node.key.asked")); /* nothing was asked */
+	f->lose = 2;
+	assert_int_equal(enroll(f), 1);
+	assert_int_equal(enroll(&nobody), 1);
+	assert_int_equal(enroll(&fakes[4]), 1);
+	f->refuse = 503;
+	assert_int_equal(enroll(f), 1);
+	assert_true(has("node.key.asked"));
+	f->refuse = 403;
+	assert_int_equal(enroll(f), 1);
+	assert_false(has("node.key.asked"));
+	assert_string_equal(f->id[0], f->id[1]);
+	f->refuse = 0;
+	assert_int_equal(enroll(f), 0);
+	assert_string_not_equal(f->id[0], f->id[1]);
+}
+
 static void test_urls(void **state)
 {
 	static const struct {
@@ -350,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_at_the_leader),	T(test_through_a_standby),     T(test_three_hops),
 		T(test_no_end_of_hops), T(test_sent_on_to_a_stranger), T(test_sent_on_to_nowhere),
+		T(test_answer_lost),	T(test_answers_lost),	       T(test_key_is_kept),
 		T(test_urls),
 	};
 
