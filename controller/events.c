@@ -180,51 +180,87 @@ void events_follow(struct events *e, const struct store_event *ev)
 	hand_out(e, ev);
 }
 
-static void tell_failure(struct events *e, struct store_event *ev, size_t n_ops)
+/* An event alone is told all the same; a change that did not happen is told as one refusal. */
+static void tell_failure(struct events *e, struct store_event *evs, size_t n, size_t n_ops)
 {
-	log_error("store: event \"%s\" is not stored: %s", ev->kind, store_why(e->store));
-	ev->id = 0;
-	if (!n_ops) {
-		keep_late(e, ev);
-		tell(e, ev);
-		return;
+	log_error("store: event \"%s\" is not stored: %s", evs[0].kind, store_why(e->store));
+	for (size_t i = 0; i < n && !n_ops; i++) {
+		evs[i].id = 0;
+		keep_late(e, &evs[i]);
+		tell(e, &evs[i]);
 	}
-	auto_free char *text =
-		xasprintf("not done, because the store failed (%s): %s", store_why(e->store), ev->text);
-	ev->kind = "store.failed";
-	ev->severity = "alert";
-	ev->text = text;
-	keep_late(e, ev);
-	tell(e, ev);
+	if (!n_ops)
+		return;
+	auto_free char *more = n > 1 ? xasprintf(" (and %zu more)", n - 1) : xstrdup("");
+	auto_free char *text = xasprintf("not done, because the store failed (%s): %s%s", store_why(e->store),
+					 evs[0].text, more);
+	struct store_event ev = evs[0];
+	ev.id = 0;
+	ev.kind = "store.failed";
+	ev.severity = "alert";
+	ev.text = text;
+	keep_late(e, &ev);
+	tell(e, &ev);
+}
+
+static int emit(struct events *e, const struct store_op *ops, size_t n_ops, struct store_event *evs, size_t n)
+{
+	if (e->standby && !n_ops) {
+		for (size_t i = 0; i < n; i++)
+			tell(e, &evs[i]);
+		return 0;
+	}
+	store_late(e);
+	int r = store_write_events(e->store, ops, n_ops, evs, n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		tell(e, &evs[i]);
+	if (r != 0)
+		tell_failure(e, evs, n, n_ops);
+	return r;
+}
+
+static char *data_text(json_t *data)
+{
+	char *json = data ? json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+	json_decref(data);
+	return json ? json : xstrdup("{}");
+}
+
+int events_emit_all(struct events *e, const struct store_op *ops, size_t n_ops, struct events_draft *drafts,
+		    size_t n)
+{
+	auto_free struct store_event *evs = xcalloc(n + 1, sizeof(*evs));
+	int64_t now = wall_now_ms();
+
+	for (size_t i = 0; i < n; i++)
+		evs[i] = (struct store_event){ .wall_ms = now,
+					       .kind = drafts[i].kind,
+					       .severity = drafts[i].severity,
+					       .text = drafts[i].text,
+					       .data = data_text(drafts[i].data) };
+	int r = n ? emit(e, ops, n_ops, evs, n) : 0;
+	for (size_t i = 0; i < n; i++) {
+		free(drafts[i].text);
+		free((void *)(uintptr_t)evs[i].data);
+	}
+	return r;
 }
 
 int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, const char *kind,
 		const char *severity, json_t *data, const char *fmt, ...)
 {
-	auto_free char *json = data ? json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	auto_free char *json = data_text(data);
 	char text[2048];
 	va_list ap;
 
-	json_decref(data);
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	struct store_event ev = { .wall_ms = wall_now_ms(),
-				  .kind = kind,
-				  .severity = severity,
-				  .text = text,
-				  .data = json ? json : "{}" };
-	if (e->standby && !n_ops) {
-		tell(e, &ev);
-		return 0;
-	}
-	store_late(e);
-	int r = store_write(e->store, ops, n_ops, &ev);
-	if (r == 0)
-		tell(e, &ev);
-	else
-		tell_failure(e, &ev, n_ops);
-	return r;
+	struct store_event ev = {
+		.wall_ms = wall_now_ms(), .kind = kind, .severity = severity, .text = text, .data = json
+	};
+	return emit(e, ops, n_ops, &ev, 1);
 }
 
 static json_t *time_json(int64_t wall_ms)

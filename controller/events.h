@@ -16,6 +16,14 @@ void events_free(struct events *e);
 int events_emit(struct events *e, const struct store_op *ops, size_t n_ops, const char *kind,
 		const char *severity, json_t *data, const char *fmt, ...)
 	__attribute__((format(printf, 7, 8)));
+/* Several events in one transaction with the ops: all or nothing. data and text are stolen. */
+struct events_draft {
+	const char *kind, *severity;
+	char *text; /* heap */
+	json_t *data;
+};
+int events_emit_all(struct events *e, const struct store_op *ops, size_t n_ops, struct events_draft *drafts,
+		    size_t n);
 typedef void (*events_fn)(const struct store_event *ev, void *arg);
 /* Called for every event from the loop's thread. Returns a handle for events_ignore. */
 void *events_listen(struct events *e, events_fn fn, void *arg);

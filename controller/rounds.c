@@ -8,6 +8,7 @@
 
 #include "controller/fleet.h"
 #include "controller/observe.h"
+#include "controller/order.h"
 #include "controller/steer/lost.h"
 #include "controller/think.h"
 #include "controller/weights.h"
@@ -50,12 +51,33 @@ static const struct cluster *doc(const struct rounds *r)
 	return r->c->model.cl;
 }
 
-/* -- writing down what is ordered -------------------------------------------------------------------- */
-
-static void grade_key(const struct cluster *cl, size_t site, size_t shard, char *ret_key, size_t size)
+/* Cells nobody ordered yet: adopt what is announced, announce the base where nothing is. */
+static void order_new_cells(struct rounds *r)
 {
-	snprintf(ret_key, size, "grade/%s/%s", cl->sites[site].name, cl->shards[shard].name);
+	struct model *m = &r->c->model;
+	mono_t until = mono_add_ms(mono_now(), NEW_CELLS_MS);
+
+	for (size_t i = 0; i < m->cl->n_sites; i++) {
+		if (!m->sites[i].healthy)
+			continue;
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct cell_live *cell = model_cell(m, i, k);
+			if (cell->ordered)
+				continue;
+			if (cell->announced)
+				order_one(r->c, i, k, cell->grade, "adopt",
+					  "announced already: taken over as it is");
+			else
+				order_one(r->c, i, k, cell->base, "start", "healthy and not announced yet");
+			/* each is a durable write: a large cluster takes some rounds rather than hold one up
+			 */
+			if (mono_diff_ms(mono_now(), until) <= 0)
+				return;
+		}
+	}
 }
+
+/* -- acting ------------------------------------------------------------------------------------------ */
 
 /* Numbers that cannot be are null. */
 static json_t *number(double x)
@@ -74,97 +96,13 @@ static json_t *predicted(const struct plan *p, const struct move *mv)
 			 f ? number(f->after) : json_null());
 }
 
-static bool store_fails(const struct rounds *r)
-{
-	return mono_is_set(store_health(r->c->store)->failing_since);
-}
-
-/* with: the change is written with its event, or neither is. */
-static int tell_order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
-		      const char *why, json_t *forecast, bool with)
-{
-	const struct cluster *cl = doc(r);
-	const struct cell_live *cell = model_cell(&r->c->model, site, shard);
-	const char *from = cl->grades.g[cell_order(cell)].name;
-	char key[3 * NAME_LEN];
-
-	grade_key(cl, site, shard, key, sizeof(key));
-	struct store_op op = { key, cl->grades.g[to].name };
-	return events_emit(r->c->events, &op, with, "decision", "info",
-			   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O*}", "site", cl->sites[site].name,
-				     "shard", cl->shards[shard].name, "from", from, "to",
-				     cl->grades.g[to].name, "kind", kind, "why", why, "predicted", forecast),
-			   "%s at %s: %s -> %s (%s): %s", cl->shards[shard].name, cl->sites[site].name, from,
-			   cl->grades.g[to].name, kind, why);
-}
-
-/* One change: store and event first, then the model. Without a store steering goes on from memory, and
- * nothing new is weakened; what was ordered meanwhile is written when it takes writes again. forecast:
- * stolen, may be NULL. */
-static bool order_forecast(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind,
-			   const char *why, json_t *forecast)
-{
-	struct cell_live *cell = model_cell(&r->c->model, site, shard);
-	const struct grade *g = doc(r)->grades.g;
-	bool weakens = g[to].strength > g[cell->wanted].strength, failed = store_fails(r);
-
-	if (!failed || !weakens) {
-		bool refused = tell_order(r, site, shard, to, kind, why, forecast, !failed) < 0;
-		if (refused && !failed && !weakens) /* said to be not done: it is done, from memory */
-			tell_order(r, site, shard, to, kind, why, forecast, false);
-		failed |= refused;
-	}
-	json_decref(forecast);
-	if (failed && weakens)
-		return false;
-	cell->wanted = to;
-	cell->ordered = true;
-	cell->unsaved = failed;
-	cell->changed_at = mono_now();
-	snprintf(cell->why, sizeof(cell->why), "%s", why);
-	return true;
-}
-
-static bool order(struct rounds *r, size_t site, size_t shard, uint8_t to, const char *kind, const char *why)
-{
-	return order_forecast(r, site, shard, to, kind, why, NULL);
-}
-
-/* Cells nobody ordered yet: adopt what is announced, announce the base where nothing is. */
-static void order_new_cells(struct rounds *r)
-{
-	struct model *m = &r->c->model;
-	mono_t until = mono_add_ms(mono_now(), NEW_CELLS_MS);
-
-	for (size_t i = 0; i < m->cl->n_sites; i++) {
-		if (!m->sites[i].healthy)
-			continue;
-		for (size_t k = 0; k < m->cl->n_shards; k++) {
-			struct cell_live *cell = model_cell(m, i, k);
-			if (cell->ordered)
-				continue;
-			if (cell->announced)
-				order(r, i, k, cell->grade, "adopt",
-				      "announced already: taken over as it is");
-			else
-				order(r, i, k, cell->base, "start", "healthy and not announced yet");
-			/* each is a durable write: a large cluster takes some rounds rather than hold one up
-			 */
-			if (mono_diff_ms(mono_now(), until) <= 0)
-				return;
-		}
-	}
-}
-
-/* -- acting ------------------------------------------------------------------------------------------ */
-
 /* Nothing new is weakened that a successor could not know of. */
 static bool held_for_store(struct rounds *r, const struct plan *p)
 {
 	const struct grade *g = doc(r)->grades.g;
 	bool held = false;
 
-	for (size_t i = 0; i < p->n_moves && store_fails(r); i++)
+	for (size_t i = 0; i < p->n_moves && order_store_fails(r->c); i++)
 		held |= g[p->moves[i].to].strength > g[p->moves[i].from].strength;
 	if (held && !r->store_held)
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
@@ -189,13 +127,17 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 			    "the guard holds a plan back (%s): %s", guard_str(verdict.id), verdict.why);
 		return;
 	}
-	guard_commit(r->guard, &r->snap, p->moves, p->n_moves);
+	struct change ch[STEER_MOVES];
 	for (size_t i = 0; i < p->n_moves; i++) {
 		const struct move *mv = &p->moves[i];
-		order_forecast(r, mv->site, mv->shard, mv->to, move_kind_str(mv->kind), mv->why,
-			       predicted(p, mv));
-		r->view.moves++;
+		ch[i] = (struct change){ mv->site, mv->shard,	    mv->to, move_kind_str(mv->kind),
+					 mv->why,  predicted(p, mv) };
 	}
+	size_t done = order_all(r->c, ch, p->n_moves, NULL, 0);
+	guard_commit(r->guard, &r->snap, p->moves, done);
+	r->view.moves += done;
+	for (size_t i = 0; i < p->n_moves; i++)
+		json_decref(ch[i].forecast);
 }
 
 /* -- permits ----------------------------------------------------------------------------------------- */
@@ -462,8 +404,8 @@ static void follow_site(struct rounds *r, size_t site, mono_t until)
 							    .from = now,
 							    .to = h.base,
 							    .kind = MOVE_OPERATOR };
-			} else if (allowed && order(r, site, k, h.base, "operator",
-						    h.held ? h.why : "drain or override ended")) {
+			} else if (allowed && order_one(r->c, site, k, h.base, "operator",
+							h.held ? h.why : "drain or override ended")) {
 				cell->base = h.base;
 			}
 		}
@@ -486,7 +428,7 @@ static void follow_hands(struct rounds *r)
 			/* draining one node speaks for its whole site: say what the others keep */
 			if (!cell->ordered && cell->announced &&
 			    (site_has_drained_node(m, i) || drill_takes_node(m, i, k)))
-				order(r, i, k, cell->grade, "adopt", "a node of this site is drained");
+				order_one(r->c, i, k, cell->grade, "adopt", "a node of this site is drained");
 		}
 		follow_site(r, i, until);
 	}
@@ -529,7 +471,7 @@ static void save_orders(struct rounds *r)
 			if (!model_cell(m, i, k)->unsaved)
 				continue;
 			cells[n] = model_cell(m, i, k);
-			grade_key(m->cl, i, k, keys[n], sizeof(keys[n]));
+			order_key(m->cl, i, k, keys[n], sizeof(keys[n]));
 			ops[n] = (struct store_op){ keys[n], m->cl->grades.g[cells[n]->wanted].name };
 			n++;
 		}
@@ -542,13 +484,13 @@ static void save_orders(struct rounds *r)
 /* The store, once a round: what was learned, and whether a failing one takes writes again. */
 static void mind_store(struct rounds *r)
 {
-	if (r->view.rounds % (store_fails(r) ? PROBE_EVERY : SAVE_EVERY) == 0)
+	if (r->view.rounds % (order_store_fails(r->c) ? PROBE_EVERY : SAVE_EVERY) == 0)
 		save(r);
-	if (r->store_failed && !store_fails(r))
+	if (r->store_failed && !order_store_fails(r->c))
 		events_emit(r->c->events, NULL, 0, "store.back", "info", NULL,
 			    "the store takes writes again");
-	r->store_failed = store_fails(r);
-	if (!store_fails(r))
+	r->store_failed = order_store_fails(r->c);
+	if (!order_store_fails(r->c))
 		save_orders(r);
 }
 
@@ -684,18 +626,21 @@ int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 }
 
 int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
-		 const char *why, struct guard_verdict *ret_verdict)
+		 const char *why, const struct store_op *with, size_t n_with,
+		 struct guard_verdict *ret_verdict)
 {
+	auto_free struct change *ch = xcalloc(n + 1, sizeof(*ch));
 	int err = rounds_guard(r, moves, n, actor, ret_verdict);
 
 	if (err < 0)
 		return err;
-	guard_commit(r->guard, &r->snap, moves, n);
 	for (size_t i = 0; i < n; i++)
-		order(r, moves[i].site, moves[i].shard, moves[i].to, "drill", why);
+		ch[i] = (struct change){ moves[i].site, moves[i].shard, moves[i].to, "drill", why, NULL };
+	size_t done = order_all(r->c, ch, n, with, n_with);
+	guard_commit(r->guard, &r->snap, moves, done);
 	decide_permits(r); /* a withdrawal waits for permits that are out */
 	fleet_direct(r->c->fleet);
-	return 0;
+	return done == n ? 0 : ERR_STORE;
 }
 
 int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites)

@@ -37,10 +37,12 @@ int rounds_guard_operator(struct rounds *r, const struct move *moves, size_t n,
 /* The same of anybody's change, by all rules that bind the actor. */
 int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
 		 struct guard_verdict *ret_verdict);
-/* Asks the guard, writes down, orders, tells the agents. 0, or ERR_GUARD: nothing was ordered. Cells that a
- * drill moves are its own until rounds_release. */
+/* Asks the guard, writes all of it down in one transaction, together with `with`, then orders and tells the
+ * agents. 0, or ERR_GUARD: nothing was ordered. ERR_STORE: the store failed, and nothing was weakened (of
+ * more than store_ops_max: the rest was not); what gives back is ordered without a store, too. */
 int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
-		 const char *why, struct guard_verdict *ret_verdict);
+		 const char *why, const struct store_op *with, size_t n_with,
+		 struct guard_verdict *ret_verdict);
 /* Where the load would be, per site of the model. 0, or -EBUSY. */
 int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites);
 /* What if these were ordered now? Nothing is remembered. 0, or -EBUSY while a plan is being made (ask again).

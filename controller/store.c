@@ -57,16 +57,31 @@ const struct store_health *store_health(const struct store *s)
 	return &s->health;
 }
 
-int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+size_t store_ops_max(const struct store *s)
+{
+	return s->ops_max ? s->ops_max : STORE_OPS_MAX;
+}
+
+int store_write_events(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+		       size_t n_evs)
 {
 	for (size_t i = 0; i < n; i++)
 		if (check_op(s, &ops[i]) != 0)
 			return ERR_STORE;
-	if (ev && ev->data && strlen(ev->data) > STORE_VALUE_MAX)
-		return store_fail(s, "the data of an event is larger than %d bytes", STORE_VALUE_MAX);
-	if (n == 0 && !ev)
+	for (size_t i = 0; i < n_evs; i++)
+		if (evs[i].data && strlen(evs[i].data) > STORE_VALUE_MAX)
+			return store_fail(s, "the data of an event is larger than %d bytes", STORE_VALUE_MAX);
+	if (s->ops_max && n + n_evs > s->ops_max)
+		return store_fail(s, "a change of %zu keys and events; this store takes %zu at once",
+				  n + n_evs, s->ops_max);
+	if (n + n_evs == 0)
 		return 0;
-	return mind(s, s->ops->write(s, ops, n, ev));
+	return mind(s, s->ops->write(s, ops, n, evs, n_evs));
+}
+
+int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+{
+	return store_write_events(s, ops, n, ev, ev != NULL);
 }
 
 int store_get(struct store *s, const char *key, char **ret_value)

@@ -36,6 +36,13 @@ struct store_event {
 
 /* All ops and, when not NULL, the event: one transaction. ev->id is set. ERR_STORE: nothing happened. */
 int store_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev);
+/* The same with several events: their ids follow each other. */
+int store_write_events(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+		       size_t n_evs);
+/* So many keys and events together are to be written at once: what a store of its own takes (etcd), or what
+ * does not keep the loop waiting. */
+#define STORE_OPS_MAX 4096
+size_t store_ops_max(const struct store *s);
 /* 0 with *ret_value (heap), or -ENOENT. */
 int store_get(struct store *s, const char *key, char **ret_value);
 /* Keys that start with prefix, in order. fn returns nonzero to stop. */

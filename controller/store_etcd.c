@@ -11,7 +11,7 @@
 #include "controller/etcd_worker.h"
 #include "controller/store_impl.h"
 
-#define OPS_MAX	   100		 /* keys in one write: etcd takes 128 operations, some are ours */
+#define OPS_MAX	   101		 /* keys and events in one write: etcd takes 128 operations, some are ours */
 #define INLINE_MAX (1024 * 1024) /* of all values in the transaction; etcd takes 1.5 MiB */
 #define PART_MAX   (700 * 1024)
 #define RESIGN_MS  1000
@@ -113,8 +113,7 @@ static bool overwritten(const struct store_op *ops, size_t n, size_t i)
 
 static void add_event(const struct etcd_store *e, struct job *j, const struct store_event *ev)
 {
-	char key[24], oldest[24];
-	size_t kept = e->cfg.events_kept;
+	char key[24];
 	json_auto_t *doc =
 		json_pack("{s:I, s:s, s:s, s:s, s:s}", "wall_ms", (json_int_t)ev->wall_ms, "kind", ev->kind,
 			  "severity", ev->severity, "text", ev->text, "data", ev->data ? ev->data : "{}");
@@ -123,9 +122,16 @@ static void add_event(const struct etcd_store *e, struct job *j, const struct st
 	snprintf(key, sizeof(key), "%020llu", (unsigned long long)ev->id);
 	json_array_append_new(j->ops, put(e, "ev", key, text ? text : "{}"));
 	json_array_append_new(j->undo, drop(e, "ev", key, NULL));
-	if (ev->id <= kept)
+}
+
+static void drop_old_events(const struct etcd_store *e, struct job *j, uint64_t newest)
+{
+	size_t kept = e->cfg.events_kept;
+	char oldest[24];
+
+	if (newest <= kept)
 		return;
-	snprintf(oldest, sizeof(oldest), "%020llu", (unsigned long long)(ev->id - kept + 1));
+	snprintf(oldest, sizeof(oldest), "%020llu", (unsigned long long)(newest - kept + 1));
 	json_array_append_new(j->ops, drop(e, "ev", "0", oldest));
 }
 
@@ -162,23 +168,26 @@ static int submit(struct etcd_store *e, struct job *j)
 
 /* -- the store's own functions ------------------------------------------------------------------------ */
 
-static int etcd_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int etcd_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+		      size_t n_evs)
 {
 	struct etcd_store *e = self(s);
-	size_t inlined = ev && ev->data ? strlen(ev->data) : 0;
+	size_t inlined = 0;
 
 	if (may_write(e) != 0)
 		return ERR_STORE;
-	if (n > OPS_MAX)
-		return store_fail(s, "a change of %zu keys; etcd takes %d at once", n, OPS_MAX);
+	for (size_t i = 0; i < n_evs; i++)
+		inlined += evs[i].data ? strlen(evs[i].data) : 0;
 	if (inlined > INLINE_MAX)
 		return store_fail(s, "the data of an event is larger than the %d bytes etcd takes",
 				  INLINE_MAX);
 	struct job *j = job_new(e);
-	if (ev) {
-		ev->id = store_last_event(e->mirror) + 1;
-		add_event(e, j, ev);
+	for (size_t i = 0; i < n_evs; i++) {
+		evs[i].id = store_last_event(e->mirror) + 1 + i;
+		add_event(e, j, &evs[i]);
 	}
+	if (n_evs)
+		drop_old_events(e, j, evs[n_evs - 1].id);
 	for (size_t i = 0; i < n; i++) {
 		if (overwritten(ops, n, i))
 			continue;
@@ -187,7 +196,7 @@ static int etcd_write(struct store *s, const struct store_op *ops, size_t n, str
 	}
 	if (submit(e, j) != 0)
 		return ERR_STORE;
-	return store_write(e->mirror, ops, n, ev);
+	return store_write_events(e->mirror, ops, n, evs, n_evs);
 }
 
 static int etcd_get(struct store *s, const char *key, char **ret_value)
@@ -389,6 +398,7 @@ struct store *store_open_etcd(const struct store_etcd_cfg *cfg)
 	struct etcd_store *e = xcalloc(1, sizeof(*e));
 
 	e->s.ops = &etcd_ops;
+	e->s.ops_max = OPS_MAX;
 	e->cfg = *cfg;
 	if (!e->cfg.events_kept)
 		e->cfg.events_kept = STORE_EVENTS_KEPT;

@@ -12,7 +12,8 @@ typedef int (*store_event_fn)(const struct store_event *ev, void *arg);
 
 struct store_ops {
 	void (*close)(struct store *s);
-	int (*write)(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev);
+	int (*write)(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+		     size_t n_evs);
 	int (*get)(struct store *s, const char *key, char **ret_value);
 	int (*each)(struct store *s, const char *prefix, store_kv_fn fn, void *arg);
 	int (*events)(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg);
@@ -27,6 +28,7 @@ struct store {
 	const struct store_ops *ops;
 	char why[TEXT_LEN];
 	struct store_health health;
+	size_t ops_max; /* it takes no more; 0: no limit of its own */
 };
 
 /* Sets why, returns ERR_STORE. */

@@ -123,13 +123,14 @@ void store_memory_clear(struct store *s)
 		kv_delete(self(s), self(s)->n_kv - 1);
 }
 
-static int memory_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int memory_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+			size_t n_evs)
 {
 	for (size_t i = 0; i < n; i++)
 		kv_apply(self(s), &ops[i]);
-	if (ev) {
-		ev->id = self(s)->last_event + 1;
-		store_memory_event(s, ev);
+	for (size_t i = 0; i < n_evs; i++) {
+		evs[i].id = self(s)->last_event + 1;
+		store_memory_event(s, &evs[i]);
 	}
 	return 0;
 }

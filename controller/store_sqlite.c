@@ -140,7 +140,8 @@ static int give_up(struct sqlite *q)
 	return ERR_STORE;
 }
 
-static int sqlite_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int sqlite_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+			size_t n_evs)
 {
 	struct sqlite *q = self(s);
 
@@ -149,12 +150,13 @@ static int sqlite_write(struct store *s, const struct store_op *ops, size_t n, s
 	for (size_t i = 0; i < n; i++)
 		if (write_op(q, &ops[i]) != 0)
 			return give_up(q);
-	if (ev && write_event(q, ev, q->last_event + 1) != 0)
-		return give_up(q);
+	for (size_t i = 0; i < n_evs; i++)
+		if (write_event(q, &evs[i], q->last_event + 1 + i) != 0)
+			return give_up(q);
 	if (run(q, Q_COMMIT, "cannot commit") != 0)
 		return give_up(q);
-	if (ev)
-		ev->id = ++q->last_event;
+	for (size_t i = 0; i < n_evs; i++)
+		evs[i].id = ++q->last_event;
 	return 0;
 }
 

@@ -62,13 +62,34 @@ size_t act_moves(const struct drills *d, size_t from, size_t to, struct move *re
 	return n;
 }
 
+static void set_on(struct drills *d, size_t from, size_t to, bool on)
+{
+	for (size_t i = from; i < to; i++)
+		d->r.targets[i].on = on;
+}
+
+/* Together with the record that says so: whoever reads it next knows what is weakened. */
+static int order_stage(struct drills *d, const struct move *moves, size_t n, size_t from, size_t to,
+		       struct guard_verdict *ret_verdict)
+{
+	char why[TEXT_LEN];
+
+	set_on(d, from, to, true);
+	auto_free char *text = record_text(&d->r);
+	struct store_op with = { "drill/current", text };
+	int err = rounds_order(d->c->rounds, moves, n, ACTOR_DRILL, why_of(d, why, sizeof(why)), &with, 1,
+			       ret_verdict);
+	if (err < 0)
+		set_on(d, from, to, false);
+	return err;
+}
+
 static int order_grades(struct drills *d, size_t from, size_t to, char *ret_why)
 {
 	auto_free struct move *moves = xcalloc(to - from + 1, sizeof(*moves));
 	uint8_t grade = (uint8_t)cluster_grade(model(d)->cl, d->r.kind->grade);
-	struct guard_verdict verdict;
+	struct guard_verdict verdict = { 0 };
 	struct target_at at;
-	char why[TEXT_LEN];
 	size_t n = 0;
 
 	for (size_t i = from; i < to; i++) {
@@ -85,8 +106,10 @@ static int order_grades(struct drills *d, size_t from, size_t to, char *ret_why)
 	}
 	if (!n)
 		return 0;
-	int err = rounds_order(d->c->rounds, moves, n, ACTOR_DRILL, why_of(d, why, sizeof(why)), &verdict);
-	if (err < 0)
+	int err = order_stage(d, moves, n, from, to, &verdict);
+	if (err == ERR_STORE)
+		snprintf(ret_why, TEXT_LEN, "the store failed: %.200s", store_why(d->c->store));
+	else if (err < 0)
 		snprintf(ret_why, TEXT_LEN, "%s: %.240s", guard_str(verdict.id), verdict.why);
 	return err < 0 && verdict.id == GUARD_I7 ? -EAGAIN : err;
 }
@@ -178,7 +201,8 @@ static void order_back(struct drills *d, size_t from, size_t to)
 			moves[n++] = move_to(d, &at, c->base);
 	}
 	if (n &&
-	    rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), &verdict) < 0 &&
+	    rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), NULL, 0,
+			 &verdict) < 0 &&
 	    d->looked++ == 0)
 		events_emit(d->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s}", "guard", guard_str(verdict.id)),

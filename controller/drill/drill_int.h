@@ -63,7 +63,8 @@ int keep_report(struct drills *d, const json_t *report); /* in place of the dril
 void keep_read(struct drills *d);			 /* past drills and the schedule */
 
 /* act.c: effects on the model and the wire. Idempotent. */
-int act_weaken(struct drills *d, size_t from, size_t to, char *ret_why); /* 0, -EAGAIN, ERR_GUARD */
+int act_weaken(struct drills *d, size_t from, size_t to,
+	       char *ret_why);	  /* 0, -EAGAIN, ERR_GUARD, ERR_STORE */
 void act_whole(struct drills *d); /* all targets are weakened: services count as dead */
 void act_restore(struct drills *d, size_t from, size_t to);
 bool act_is_back(const struct drills *d, size_t from, size_t to); /* nothing is left to be ordered back */

@@ -71,9 +71,12 @@ int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guar
 }
 
 int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
-		 const char *why, struct guard_verdict *ret_verdict)
+		 const char *why, const struct store_op *with, size_t n_with,
+		 struct guard_verdict *ret_verdict)
 {
 	(void)why;
+	(void)with;
+	(void)n_with;
 	return rounds_guard(r, moves, n, actor, ret_verdict);
 }
 

@@ -158,11 +158,22 @@ int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guar
 }
 
 int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
-		 const char *why, struct guard_verdict *ret_verdict)
+		 const char *why, const struct store_op *with, size_t n_with,
+		 struct guard_verdict *ret_verdict)
 {
+	bool weakens = false;
+
 	(void)why;
 	if (rounds_guard(r, moves, n, actor, ret_verdict) < 0)
 		return ERR_GUARD;
+	for (size_t i = 0; i < n; i++)
+		weakens |= moves[i].to > model_cell(&w.c.model, moves[i].site, moves[i].shard)->wanted;
+	/* orders are written, too */
+	struct store_op own = { "grade/stand-in", "it" };
+	bool failed =
+		store_write(w.c.store, &own, 1, NULL) < 0 || store_write(w.c.store, with, n_with, NULL) < 0;
+	if (failed && weakens)
+		return ERR_STORE;
 	for (size_t i = 0; i < n; i++) {
 		struct cell_live *c = model_cell(&w.c.model, moves[i].site, moves[i].shard);
 		c->ordered = true;
@@ -654,11 +665,13 @@ static void test_frozen_marks(void **state)
 	}
 }
 
-static int refuse_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int refuse_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev,
+			size_t n_evs)
 {
 	(void)ops;
 	(void)n;
 	(void)ev;
+	(void)n_evs;
 	return store_fail(s, "disk is full");
 }
 

@@ -81,11 +81,13 @@ static void test_emit(void **state)
 	assert_int_equal(h.n, 1);
 }
 
-static int fail_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int fail_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev,
+		      size_t n_evs)
 {
 	(void)ops;
 	(void)n;
 	(void)ev;
+	(void)n_evs;
 	return store_fail(s, "disk on fire");
 }
 
@@ -113,6 +115,30 @@ static void test_store_fails(void **state)
 	assert_string_equal(h.last, "3 info node.down: fra1 is down {}");
 	assert_int_equal(events_unstored(f->e), 0);
 	assert_int_equal(store_last_event(f->s), 3);
+}
+
+static void test_several_at_once(void **state)
+{
+	struct fixture *f = *state;
+	const struct store_ops *good = f->s->ops;
+	struct store_ops broken = *good;
+	const struct store_op ops[] = { { "x", "1" }, { "y", "2" } };
+	struct heard h = { 0 };
+	struct events_draft drafts[2];
+
+	broken.write = fail_write;
+	events_listen(f->e, hear, &h);
+	for (int i = 0; i < 2; i++) {
+		f->s->ops = i ? good : &broken;
+		drafts[0] = (struct events_draft){ "a", "info", xstrdup("the first"), NULL };
+		drafts[1] = (struct events_draft){ "a", "info", xstrdup("the second"), json_object() };
+		assert_int_equal(events_emit_all(f->e, ops, 2, drafts, 2), i ? 0 : ERR_STORE);
+		assert_string_equal(h.last, i ? "3 info a: the second {}"
+					      : "0 alert store.failed: not done, because the store failed "
+						"(disk on fire): the first (and 1 more) {}");
+	}
+	assert_int_equal(h.n, 3);
+	assert_int_equal(store_last_event(f->s), 3); /* the refusal, too */
 }
 
 static void test_leave_while_told(void **state)
@@ -170,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_emit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leave_while_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_json, setup, teardown),

@@ -58,11 +58,12 @@ void overrides_round(struct controller *c)
 	(void)c;
 }
 
-static int refuse(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int refuse(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev, size_t n_evs)
 {
 	(void)ops;
 	(void)n;
 	(void)ev;
+	(void)n_evs;
 	return store_fail(s, "disk is full");
 }
 
@@ -265,25 +266,24 @@ static void test_two_hands_at_once(void **state)
 	assert_int_equal(cell()->wanted, 0);
 }
 
-static int slow(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev)
+static int slow(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev, size_t n_evs)
 {
 	mono_t end = mono_add_ms(mono_now(), 20);
 
 	while (mono_diff_ms(mono_now(), end) > 0)
 		continue;
-	return t.good->write(s, ops, n, ev);
+	return t.good->write(s, ops, n, ev, n_evs);
 }
 
-/* A hundred shards on a slow disk: two seconds of writes must not stop the loop, and end all the same. */
-static void test_many_orders_take_some_rounds(void **state)
+/* A hundred shards, all of them ordered. */
+static void hundred_shards(void)
 {
 	json_auto_t *doc = json_loads(document, 0, NULL), *errors = json_array();
 	json_t *shards = json_object_get(json_array_get(json_object_get(doc, "services"), 0), "shards");
 	struct model *m = &t.c.model;
 	struct cluster *cl;
-	size_t done = 0;
 
-	(void)state;
+	json_object_set_new(doc, "policy", json_pack("{s:f}", "weaken_share_max", 0.5));
 	for (int i = 2; i <= 100; i++) {
 		auto_free char *name = xasprintf("s%d", i), *prefix = xasprintf("198.18.%d.0/24", i);
 		json_array_append_new(shards, json_pack("{s:s, s:[s]}", "name", name, "prefixes", prefix));
@@ -294,18 +294,122 @@ static void test_many_orders_take_some_rounds(void **state)
 	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++)
 		m->cells[i].ordered = true, m->cells[i].wanted = 0;
 	report_all();
+}
+
+static size_t weakened(void)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < t.c.model.cl->n_shards; k++)
+		n += model_cell(&t.c.model, 0, k)->wanted != 0;
+	return n;
+}
+
+/* Two seconds of writes on a slow disk must not stop the loop, and end all the same. */
+static void test_many_orders_take_some_rounds(void **state)
+{
+	(void)state;
+	hundred_shards();
 	t.broken.write = slow;
 	t.c.store->ops = &t.broken;
 	drain(true);
 	mono_t began = mono_now();
 	rounds_follow(t.c.rounds);
 	assert_in_range(mono_diff_ms(began, mono_now()), 1, 1000);
-	for (int i = 0; i < 20 && done < 100; i++) {
+	for (int i = 0; i < 20 && weakened() < 100; i++)
 		rounds_follow(t.c.rounds);
-		for (done = 0; done < 100 && model_cell(m, 0, done)->wanted != 0;)
-			done++;
+	assert_int_equal(weakened(), 100);
+}
+
+static unsigned writes, writes_good;
+
+/* Takes writes_good of them. */
+static int some(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev, size_t n_evs)
+{
+	if (writes++ >= writes_good)
+		return store_fail(s, "disk is full");
+	return t.good->write(s, ops, n, ev, n_evs);
+}
+
+/* The whole of site a to the drain grade, or back, as a drill's stage does. */
+static int stage(const char *grade, enum guard_actor actor, const struct store_op *with)
+{
+	struct model *m = &t.c.model;
+	auto_free struct move *moves = xcalloc(m->cl->n_shards, sizeof(*moves));
+	uint8_t to = (uint8_t)cluster_grade(m->cl, grade);
+	struct guard_verdict v = { 0 };
+
+	for (size_t k = 0; k < m->cl->n_shards; k++)
+		moves[k] = (struct move){
+			.shard = k, .from = model_cell(m, 0, k)->wanted, .to = to, .kind = MOVE_OPERATOR
+		};
+	writes = 0;
+	int err = rounds_order(t.c.rounds, moves, m->cl->n_shards, actor, "test", with, with != NULL, &v);
+	if (err < 0 && v.id != GUARD_OK)
+		fail_msg("%s: %s", guard_str(v.id), v.why);
+	return err;
+}
+
+static size_t count(const char *prefix)
+{
+	size_t n = 0;
+	char key[64];
+
+	for (int i = 1; i <= 100; i++) {
+		auto_free char *v = NULL;
+		snprintf(key, sizeof(key), "%ss%d", prefix, i);
+		n += store_get(t.c.store, key, &v) == 0 && strcmp(v, "drain") == 0;
 	}
-	assert_int_equal(done, 100);
+	return n;
+}
+
+/* All cells of a stage and what says so are written at once, or not at all. */
+static void test_a_stage_is_one_transaction(void **state)
+{
+	const struct store_op with = { "drill/current", "it" };
+	auto_free char *record = NULL;
+	uint64_t told;
+
+	(void)state;
+	hundred_shards();
+	t.broken.write = some;
+	t.c.store->ops = &t.broken;
+	writes_good = 0;
+	assert_int_equal(stage("drain", ACTOR_DRILL, &with), ERR_STORE);
+	assert_int_equal(weakened(), 0);
+	assert_int_equal(count("grade/a/"), 0);
+	assert_int_equal(store_get(t.c.store, "drill/current", &record), -ENOENT);
+	t.c.store->health = (struct store_health){ 0 };
+	writes_good = 2; /* the refusal is told, too */
+	told = store_last_event(t.c.store);
+	assert_int_equal(stage("drain", ACTOR_DRILL, &with), 0); /* what was refused is on no ledger */
+	assert_int_equal(writes, 2);
+	assert_int_equal(store_last_event(t.c.store), told + 101);
+	assert_int_equal(weakened(), 100);
+	assert_int_equal(count("grade/a/"), 100);
+	assert_int_equal(store_get(t.c.store, "drill/current", &record), 0);
+	/* the way back needs no store */
+	writes_good = 0;
+	assert_int_equal(stage("normal", ACTOR_ROLLBACK, NULL), 0);
+	assert_int_equal(weakened(), 0);
+	assert_int_equal(count("grade/a/"), 100);
+	assert_true(model_cell(&t.c.model, 0, 99)->unsaved);
+}
+
+/* More than the store takes at once goes in parts; what is refused of it is not ordered. */
+static void test_a_stage_in_parts(void **state)
+{
+	(void)state;
+	hundred_shards();
+	t.broken.write = some;
+	t.c.store->ops = &t.broken;
+	t.c.store->ops_max = 50;
+	writes_good = 3;
+	assert_int_equal(stage("drain", ACTOR_DRILL, NULL), ERR_STORE);
+	assert_int_equal(weakened(), 75);
+	assert_int_equal(count("grade/a/"), 75);
+	assert_int_equal(stage("normal", ACTOR_ROLLBACK, NULL), 0);
+	assert_int_equal(weakened(), 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -313,8 +417,13 @@ static void test_many_orders_take_some_rounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_weakening_waits),   T(test_giving_back_does_not_wait),	 T(test_standby_does_nothing),
-		T(test_two_hands_at_once), T(test_many_orders_take_some_rounds),
+		T(test_weakening_waits),
+		T(test_giving_back_does_not_wait),
+		T(test_standby_does_nothing),
+		T(test_two_hands_at_once),
+		T(test_many_orders_take_some_rounds),
+		T(test_a_stage_is_one_transaction),
+		T(test_a_stage_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,6 @@ lead_src    := controller/lead.c $(base)
 crash_src   := controller/store.c controller/store_sqlite.c controller/store_migrate.c tests/unit/power_vfs.c $(base)
 standby_src := $(api_rig)
 unit += rounds_store
-rounds_store_src := controller/rounds.c controller/weights.c controller/think.c controller/observe.c controller/model.c controller/drain.c \
+rounds_store_src := controller/rounds.c controller/order.c controller/weights.c controller/think.c controller/observe.c controller/model.c controller/drain.c \
                controller/meter.c controller/cluster.c controller/cluster_schema.c controller/events.c controller/store.c \
                controller/store_memory.c $(wildcard controller/steer/*.c) $(base)

@@ -192,6 +192,26 @@ void test_all_or_nothing(void **state)
 	expect(s, "a", "1");
 }
 
+/* Several events in one transaction: ids that follow each other, or none. */
+void test_several_events(void **state)
+{
+	struct store *s = ((struct subject *)*state)->s;
+	struct store_op ops[] = { { "a", "1" }, { "b", "2" }, { "", "refused" } };
+	struct store_event evs[] = { { .kind = "one", .severity = "info", .text = "t" },
+				     { .kind = "two", .severity = "info", .text = "t" } };
+
+	assert_int_equal(event(s, "first", NULL), 1);
+	assert_int_equal(store_write_events(s, ops, 3, evs, 2), ERR_STORE);
+	expect(s, "a", NULL);
+	assert_int_equal(store_last_event(s), 1);
+	assert_int_equal(patiently(s, store_write_events(s, ops, 2, evs, 2)), 0);
+	assert_int_equal(evs[0].id, 2);
+	assert_int_equal(evs[1].id, 3);
+	expect(s, "b", "2");
+	expect_events(s, 1, 10, "2:one:{};3:two:{};");
+	assert_true(store_ops_max(s) >= 100);
+}
+
 void test_events_kept(void **state)
 {
 	struct subject *f = *state;

@@ -31,6 +31,7 @@ void test_many_in_order(void **state);
 void test_each(void **state);
 void test_big_value(void **state);
 void test_events(void **state);
+void test_several_events(void **state);
 void test_all_or_nothing(void **state);
 void test_events_kept(void **state);
 void test_epoch(void **state);
@@ -41,6 +42,6 @@ void test_epoch(void **state);
 	}
 #define CONTRACT(kind)                                                                                       \
 	ON(kind, test_values), ON(kind, test_many_in_order), ON(kind, test_each), ON(kind, test_big_value),  \
-		ON(kind, test_events), ON(kind, test_all_or_nothing), ON(kind, test_events_kept),            \
-		ON(kind, test_epoch)
+		ON(kind, test_events), ON(kind, test_all_or_nothing), ON(kind, test_several_events),         \
+		ON(kind, test_events_kept), ON(kind, test_epoch)
 #endif
