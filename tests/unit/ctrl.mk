@@ -27,3 +27,10 @@ enrol_src := controller/enrol.c controller/events.c controller/store.c controlle
 unit += identity
 identity_src := agent/identity.c proto/wire/msg.c $(wildcard proto/wire/pki*.c) proto/wire/tls.c tests/unit/certs.c $(base)
 identity_obj := $(gen_o)
+# sessions of agents
+unit += fleet
+fleet_src := $(wildcard controller/fleet*.c) controller/enrol.c controller/model.c controller/meter.c controller/drain.c \
+             controller/cluster.c controller/cluster_schema.c controller/steer/policy.c controller/events.c controller/store.c \
+             controller/store_memory.c proto/wire/ticket.c proto/wire/link.c proto/wire/frame.c proto/wire/msg.c proto/wire/tls.c \
+             $(wildcard proto/wire/pki*.c) tests/unit/certs.c $(base)
+fleet_obj := $(gen_o)
