@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "controller/drill/drill_int.h"
+#include "controller/drill/hands.h"
+#include "proto/base/err.h"
 #include "proto/base/log.h"
 
 #define GRACE_MS	  10000 /* after a restart agents have to report again */
@@ -40,14 +42,16 @@ static int write_down(struct drills *d, enum drill_state was, enum drill_event e
 
 	drill_id(d->r.id, id);
 	spec_scope(&d->r.spec, scope, sizeof(scope));
-	return events_emit(d->c->events, &op, 1, "drill", bad ? "alert" : "info",
-			   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "drill", id, "kind",
-				     d->r.kind->name, "from", drill_state_str(was), "to",
-				     drill_state_str(d->r.state), "event", drill_event_str(ev), "actor",
-				     actor, "why", why),
-			   "drill %s, %s of %s: %s -> %s (%s by %s)%s%s", id, d->r.kind->name, scope,
-			   drill_state_str(was), drill_state_str(d->r.state), drill_event_str(ev), actor,
-			   *why ? ": " : "", why);
+	/* a record that cannot be made must not delete the one from before */
+	int err = events_emit(d->c->events, &op, text != NULL, "drill", bad ? "alert" : "info",
+			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "drill", id, "kind",
+					d->r.kind->name, "from", drill_state_str(was), "to",
+					drill_state_str(d->r.state), "event", drill_event_str(ev), "actor",
+					actor, "why", why),
+			      "drill %s, %s of %s: %s -> %s (%s by %s)%s%s", id, d->r.kind->name, scope,
+			      drill_state_str(was), drill_state_str(d->r.state), drill_event_str(ev), actor,
+			      *why ? ": " : "", why);
+	return text ? err : ERR_MALFORMED;
 }
 
 static void begin_restore(struct drills *d, bool hurry)
@@ -113,6 +117,8 @@ void drills_alarm(struct drills *d, enum alarm a, const char *why)
 		snprintf(d->r.alarm, sizeof(d->r.alarm), "%s", alarm_str(a));
 		snprintf(d->r.why, sizeof(d->r.why), "%s", why);
 	}
+	if (a == ALARM_DOCUMENT)
+		prediction_done(&d->prediction); /* of sites by number: they are others now */
 	if (drill_is_stage(d->r.state) && d->applied)
 		stage_end(d);
 	drills_event(d, EV_ALARM, "sluice", why);
@@ -137,6 +143,7 @@ static bool look_for_alarms(struct drills *d)
 				  .view = rounds_view(d->c->rounds),
 				  .r = &d->r,
 				  .now = mono_now(),
+				  .hands = d->hands,
 				  .elapsed_ms = since(d->began_at) };
 	char why[TEXT_LEN];
 
@@ -171,7 +178,7 @@ static void forget(struct drills *d)
 static void tick_report(struct drills *d)
 {
 	d->found.ended_wall_ms = wall_now_ms();
-	d->found.duration_ms = d->found.ended_wall_ms - d->r.began_wall_ms;
+	d->found.duration_ms = since(d->began_at); /* the wall clock may have been set meanwhile */
 	const struct rounds_view *v = rounds_view(d->c->rounds);
 	d->found.engine_moves = v ? (unsigned)(v->moves - d->moves_at) : 0;
 	json_auto_t *report = report_json(&d->r, &d->series, &d->found);
@@ -295,6 +302,7 @@ void drills_begin(struct drills *d, struct drill_record *r)
 	for (size_t i = 0; i < RESIDUALS; i++)
 		d->found.residual[i] = (double)NAN;
 	snprintf(d->etag, sizeof(d->etag), "%s", model(d)->cl->etag);
+	d->hands = hands_sum(model(d), &d->r);
 	series_done(&d->series);
 	series_init(&d->series, model(d)->cl);
 	free(d->noise);

@@ -24,7 +24,8 @@ struct drills {
 	/* the drill under way */
 	bool running;
 	struct drill_record r;
-	char etag[24]; /* of the document it began with */
+	char etag[24];	/* of the document it began with */
+	uint64_t hands; /* of operators when it began; hands.h */
 	struct series series;
 	struct watch watch;
 	struct progress progress;

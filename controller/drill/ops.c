@@ -12,6 +12,7 @@
 #define MAX_DEFAULT_S  1800
 #define FACTOR_DEFAULT 2.0
 #define PROBE_TEXT_MAX 200
+#define PROBE_MAX      INT64_C(1000000000000000) /* sums of 64 of them fit */
 
 static struct op_result result(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static struct op_result result(int status, const char *fmt, ...)
@@ -226,8 +227,8 @@ static struct op_result tell(struct drills *d, enum drill_event ev, const char *
 		return r;
 	int err = drills_event(d, ev, actor, reason);
 	if (err == -EPERM)
-		return result(409, "drill %s cannot be told to %s in stage %s", id, drill_event_str(ev),
-			      drill_state_str(d->r.state));
+		return result(409, "drill %s cannot be told to %s in stage %s", id,
+			      ev == EV_PAUSE ? "hold" : drill_event_str(ev), drill_state_str(d->r.state));
 	if (err < 0)
 		return result(503, "nothing was changed: the store failed: %s", store_why(d->c->store));
 	return result(200, "drill %s %s", id, done);
@@ -249,10 +250,15 @@ struct op_result drills_abort(struct drills *d, const char *actor, const char *i
 
 	if (!is_running(d, id, &r))
 		return r;
-	if (drill_next(d->r.state, EV_ABORT).action != DO_DENY && !d->r.alarm[0]) {
+	if (drill_next(d->r.state, EV_ABORT).action != DO_DENY && !d->r.alarm[0] &&
+	    !d->found.operator_aborted) {
 		d->found.operator_aborted = true;
+		snprintf(d->found.aborted_by, sizeof(d->found.aborted_by), "%s", actor);
+		d->found.aborted_in = d->r.state;
 		snprintf(d->r.why, sizeof(d->r.why), "%s", *reason ? reason : "no reason given");
 	}
+	if (drill_is_stage(d->r.state) && d->applied)
+		stage_end(d);
 	return tell(d, EV_ABORT, actor, id, reason, "is aborted: everything is being restored");
 }
 
@@ -266,10 +272,14 @@ static json_t *check_seen(json_t *seen)
 
 	if (!from || !*from || strlen(from) > PROBE_TEXT_MAX)
 		wrong(&r, "from", "must say who saw this");
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (!json_is_integer(json_object_get(seen, keys[i])) ||
-		    json_integer_value(json_object_get(seen, keys[i])) < 0)
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		json_t *v = json_object_get(seen, keys[i]);
+		if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > PROBE_MAX)
 			wrong(&r, keys[i], "must be a whole number");
+	}
+	if (json_integer_value(json_object_get(seen, "lost")) >
+	    json_integer_value(json_object_get(seen, "sent")))
+		wrong(&r, "lost", "is more than was sent");
 	if (json_array_size(errors))
 		return errors;
 	json_decref(errors);

@@ -146,7 +146,8 @@ static struct verdict judge(const struct drill_record *r, const struct findings 
 	if (f->refused)
 		because(&v, "refused", "%s", r->why);
 	else if (f->operator_aborted)
-		because(&v, "aborted", "by the operator: %s", r->why);
+		because(&v, "aborted", "by %.60s in stage %s: %s", f->aborted_by,
+			drill_state_str(f->aborted_in), r->why);
 	else if (r->alarm[0])
 		because(&v, "aborted", "%s: %s", r->alarm, r->why);
 	else

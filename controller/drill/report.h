@@ -16,6 +16,8 @@ struct findings {
 	double residual[RESIDUALS]; /* so many seconds after 100 % was ordered, 0..1; NAN: not reached */
 	bool refused;		    /* by the second look of preflight */
 	bool operator_aborted;
+	char aborted_by[NAME_LEN];
+	enum drill_state aborted_in;
 	bool all_held;		  /* 100 % was reached and held */
 	unsigned engine_moves;	  /* weakenings ordered by steering meanwhile */
 	bool weakening_refused;	  /* stale-telemetry: the guard was asked, and refused */

@@ -6,9 +6,10 @@
 #include "controller/drill/drill_int.h"
 #include "proto/base/err.h"
 
-#define BASE_SAMPLES   3      /* of the baseline, one a second */
-#define NO_EFFECT_MS   20000  /* beyond twice settle_max: permits have to come back first */
-#define RESTORE_MAX_MS 600000 /* for reading back what was ordered back */
+#define BASE_SAMPLES	3      /* of the baseline, one a second */
+#define FORECAST_MAX_MS 60000  /* for a forecast, while plans are made */
+#define NO_EFFECT_MS	20000  /* beyond twice settle_max: permits have to come back first */
+#define RESTORE_MAX_MS	600000 /* for reading back what was ordered back */
 
 static struct model *model(const struct drills *d)
 {
@@ -87,8 +88,13 @@ void stage_preflight(struct drills *d)
 		return;
 	}
 	take_baseline(d);
-	if (d->looked < BASE_SAMPLES || ops_facts(d, &d->r.spec, &p, f, &facts) == -EBUSY)
+	if (d->looked < BASE_SAMPLES)
 		return;
+	/* a planner that is never idle must not keep it here for ever: without a forecast it is refused */
+	if (ops_facts(d, &d->r.spec, &p, f, &facts) == -EBUSY && since(d->state_at) < FORECAST_MAX_MS) {
+		preflight_done(&p);
+		return;
+	}
 	facts.running = 0;
 	if (!json_array_size(p.wrong))
 		preflight_judge(model(d), &d->r.spec, &facts, &p);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "controller/drill/hands.h"
 #include "controller/observe.h"
 #include "proto/base/mem.h"
 
@@ -358,6 +359,11 @@ static bool prediction(const struct watch_input *in, char *why)
 	return false;
 }
 
+static bool operator(const struct watch_input *in, char *why)
+{
+	return hands_changed(in->m, in->r, in->hands, why);
+}
+
 static bool leader(const struct watch_input *in, char *why)
 {
 	if (in->m->epoch == in->r->epoch)
@@ -385,6 +391,7 @@ static const struct {
 	[ALARM_PREDICTION] = { "prediction", 1, prediction },
 	[ALARM_GUARD] = { "guard", 1, NULL },
 	[ALARM_NO_EFFECT] = { "no-effect", 1, NULL },
+	[ALARM_OPERATOR] = { "operator", 1, operator },
 	[ALARM_LEADER] = { "leader", 1, leader },
 	[ALARM_DOCUMENT] = { "document", 1, NULL },
 	[ALARM_DURATION] = { "duration", 1, duration },

@@ -78,6 +78,7 @@ enum alarm {
 	ALARM_PREDICTION, /* missed by three sigma */
 	ALARM_GUARD,	  /* refused the next stage */
 	ALARM_NO_EFFECT,  /* the stage's move never came */
+	ALARM_OPERATOR,	  /* ordered something where the drill is */
 	ALARM_LEADER,	  /* the controller restarted, or another leads */
 	ALARM_DOCUMENT,	  /* the cluster document changed */
 	ALARM_DURATION,	  /* took longer than asked for */
@@ -94,6 +95,7 @@ struct watch_input {
 	const struct drill_record *r;
 	mono_t now;
 	int64_t elapsed_ms;		     /* of the drill */
+	uint64_t hands;			     /* hands_sum when it began */
 	const struct prediction *prediction; /* to be checked now; NULL: it is too early */
 };
 /* The first condition that holds for as long as it must; ALARMS: none. ret_why: TEXT_LEN. */

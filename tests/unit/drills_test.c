@@ -427,7 +427,13 @@ static void test_abort_from_every_stage(void **state)
 			fail_msg("abort in %s did not restore within 15 s", drill_state_str(stages[i]));
 		second();
 		assert_normal();
-		assert_verdict("aborted", "by the operator: enough");
+		auto_free char *by = xasprintf("by anna in stage %s: enough", drill_state_str(stages[i]));
+		assert_verdict("aborted", by);
+		json_auto_t *r = last_report(); /* what was measured until then is not lost */
+		json_t *list = json_object_get(r, "stages");
+		json_t *last = json_array_get(list, json_array_size(list) - 1);
+		assert_string_equal(json_string_value(json_object_get(last, "state")),
+				    drill_state_str(stages[i] == DRILL_HOLD ? DRILL_100 : stages[i]));
 	}
 }
 
@@ -511,6 +517,12 @@ static void see_stuck(void)
 {
 	w.stuck = true;
 }
+static void see_drain(void)
+{
+	struct drain *d = &w.c.model.sites[2].drain;
+
+	*d = (struct drain){ .on = true, .stage = DRAIN_DRAINING, .since = mono_now(), .actor = "berta" };
+}
 static void see_epoch(void)
 {
 	w.c.model.epoch++;
@@ -530,10 +542,11 @@ static void test_every_abort_condition(void **state)
 		const char *alarm;
 		void (*see)(void);
 	} rows[] = {
-		{ "attack", see_contain }, { "attack", see_rise },	 { "receiver", see_hot },
-		{ "drops", see_drops },	   { "reports", see_silence },	 { "prediction", see_lies },
-		{ "guard", see_guard },	   { "guard", see_flight },	 { "no-effect", see_stuck },
-		{ "leader", see_epoch },   { "document", see_document }, { "duration", see_time },
+		{ "attack", see_contain }, { "attack", see_rise },     { "receiver", see_hot },
+		{ "drops", see_drops },	   { "reports", see_silence }, { "prediction", see_lies },
+		{ "guard", see_guard },	   { "guard", see_flight },    { "no-effect", see_stuck },
+		{ "operator", see_drain }, { "leader", see_epoch },    { "document", see_document },
+		{ "duration", see_time },
 	};
 
 	(void)state;
@@ -604,6 +617,12 @@ static void test_one_at_a_time_and_what_it_may_be_told(void **state)
 	r = drills_probe(w.c.drills, "d1", bad);
 	assert_int_equal(r.status, 422);
 	json_decref(r.errors);
+	json_object_set_new(bad, "sent", json_integer(INT64_MAX)); /* sums of these would overflow */
+	json_object_set_new(bad, "lost", json_integer(INT64_MAX));
+	r = drills_probe(w.c.drills, "d1", bad);
+	assert_int_equal(r.status, 422);
+	assert_int_equal(json_array_size(r.errors), 3);
+	json_decref(r.errors);
 	assert_int_equal(drills_resume(w.c.drills, "anna", "d1", "").status, 200);
 	assert_true(run_to(DRILL_CLOSED, 60) > 0);
 	assert_int_equal(drills_abort(w.c.drills, "anna", "d1", "").status, 409);
@@ -647,6 +666,75 @@ static void test_an_override_meanwhile(void **state)
 	}
 	assert_true(run_to(DRILL_CLOSED, 60) > 0);
 	assert_verdict("aborted", "override");
+	assert_normal();
+}
+
+static void override(const char *site, const char *shard)
+{
+	struct model *m = &w.c.model;
+	struct override o = { .since_wall_ms = wall_now_ms(), .grade = "prepend1", .actor = "berta" };
+
+	snprintf(o.place, sizeof(o.place), "%s", site);
+	snprintf(o.shard, sizeof(o.shard), "%s", shard);
+	snprintf(o.id, sizeof(o.id), "grade:%s:%s", site, shard);
+	m->overrides = xrealloc(m->overrides, m->n_overrides + 1, sizeof(o));
+	m->overrides[m->n_overrides++] = o;
+}
+
+/* while it holds nothing is ordered any more: the drill has to look for what operators order there */
+static void test_an_operator_while_it_holds(void **state)
+{
+	static const struct {
+		const char *kind, *site, *node, *place, *shard;
+		bool ends;
+	} rows[] = {
+		{ "hard-withdraw", "nyc", "", "nyc", "web-a", true },
+		{ "hard-withdraw", "nyc", "", "ams", "web-a", false },
+		{ "controller-loss", "", "nyc1", "nyc", "web-d",
+		  true }, /* a deaf node would not hear of it */
+		{ "controller-loss", "", "nyc1", "fra", "web-d", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		teardown(NULL);
+		setup(NULL);
+		override("nyc", "web-c"); /* was there before */
+		start(rows[i].kind, rows[i].site, rows[i].node);
+		assert_true(run_to(DRILL_HOLD, 120) > 0);
+		override(rows[i].place, rows[i].shard);
+		assert_true(run_to(DRILL_CLOSED, 60) > 0);
+		assert_verdict(rows[i].ends ? "aborted" : "passed",
+			       rows[i].ends ? "operator: berta made the override" : "");
+		assert_normal();
+	}
+}
+
+/* a planner that never has time keeps no drill waiting for ever */
+static void test_no_forecast(void **state)
+{
+	(void)state;
+	start("soft-drain", "nyc", "");
+	w.busy = true;
+	assert_true(run_to(DRILL_CLOSED, 90) >= 60);
+	assert_verdict("refused", "no forecast");
+	assert_normal();
+}
+
+/* a record that cannot be written as JSON must not delete the one that is there */
+static void test_a_record_that_cannot_be_made(void **state)
+{
+	auto_free char *kept = NULL;
+
+	(void)state;
+	start("hard-withdraw", "nyc", "");
+	assert_true(run_to(DRILL_50, 60) > 0);
+	snprintf(w.c.drills->r.why, TEXT_LEN, "\xc3");
+	snprintf(w.c.drills->r.alarm, NAME_LEN, "drops");
+	drills_alarm(w.c.drills, ALARM_DROPS, "");
+	assert_int_equal(w.c.drills->r.state, DRILL_RESTORE);
+	assert_int_equal(store_get(w.c.store, "drill/current", &kept), 0);
+	assert_true(run_to(DRILL_CLOSED, 60) > 0);
 	assert_normal();
 }
 
@@ -775,6 +863,9 @@ int main(void)
 		T(test_one_at_a_time_and_what_it_may_be_told),
 		T(test_frozen_in_the_middle),
 		T(test_an_override_meanwhile),
+		T(test_an_operator_while_it_holds),
+		T(test_no_forecast),
+		T(test_a_record_that_cannot_be_made),
 		T(test_frozen_marks),
 		T(test_a_store_that_fails),
 		T(test_another_document_before_it_begins),
