@@ -47,7 +47,9 @@ base    := $(wildcard proto/base/*.c)
 wire    := $(wildcard proto/wire/*.c)
 agent   := $(wildcard agent/*.c agent/frr/*.c agent/sample/*.c agent/check/*.c)
 steer   := $(wildcard controller/steer/*.c)
-ctrl    := $(wildcard controller/*.c controller/api/*.c controller/drill/*.c) $(steer)
+# what of the simulator a tabletop drill needs; pure, run beside the loop
+sim_live := $(addprefix controller/sim/,catch.c graph.c live.c rehearse.c report.c rng.c scenario.c world.c)
+ctrl    := $(wildcard controller/*.c controller/api/*.c controller/drill/*.c) $(sim_live) $(steer)
 ctl     := $(wildcard controller/ctl/*.c) controller/diff.c
 sim     := $(wildcard controller/sim/*.c) $(steer)
 

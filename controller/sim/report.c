@@ -37,6 +37,8 @@ static void write_report(struct world *w, size_t i)
 		h[0] = dropping ? v / u : v;
 		h[1] = dropping ? v * (1 + GUESS * fabs(rng_normal(&w->noise))) : v;
 	}
+	if (w->live)
+		u *= live_skew(w->live, i);
 	w->hist_util[slot] = u * lie * (1 + NOISE * fabs(rng_normal(&w->noise)));
 	w->hist_drop[slot] = dropping && lie >= 1;
 }
@@ -68,6 +70,8 @@ static bool goes_silent(const struct world *w, size_t i)
 
 static bool silent(const struct world *w, size_t i)
 {
+	if (w->live)
+		return live_mute(w->live, i);
 	return w->sc->twist == TW_STALE && goes_silent(w, i) && w->t >= w->sc->from + STALE_FROM &&
 	       w->t < w->sc->until;
 }
@@ -76,10 +80,11 @@ void report_tick(struct world *w)
 {
 	for (size_t i = 0; i < w->ns; i++) {
 		double u = rng_unit(&w->noise), late = rng_unit(&w->noise);
-		int at = w->t - (late < 0.7 ? 0 : late < 0.95 ? 1 : 2);
+		int at = w->t - (late < 0.7 ? 0 : late < 0.95 || w->live ? 1 : 2);
 
 		write_report(w, i);
-		if (u < LOSS || w->partitioned || !w->alive[i] || silent(w, i) || at < 1)
+		/* a session that is up loses nothing */
+		if ((u < LOSS && !w->live) || w->partitioned || !w->alive[i] || silent(w, i) || at < 1)
 			continue;
 		if (at > w->report_at[i])
 			w->report_at[i] = at;
@@ -137,8 +142,8 @@ static void fill_site(const struct world *w, struct snapshot *s, size_t i)
 		c->wanted = cell->wanted;
 		c->pinned = cell->pinned;
 		if (w->alive[i])
-			c->announced =
-				w->t >= w->hold_down[i] && s->grades->g[cell->grade].kind != GRADE_WITHDRAWN;
+			c->announced = w->t >= w->hold_down[i] && !cell->off &&
+				       s->grades->g[cell->grade].kind != GRADE_WITHDRAWN;
 	}
 }
 
@@ -147,10 +152,13 @@ void report_snapshot_fill(const struct world *w, struct snapshot *s)
 	struct policy p;
 
 	policy_default(&p);
-	s->now_ms = 1000000 + (int64_t)w->t * 1000;
-	for (size_t i = 0; i < w->ns; i++)
+	s->now_ms = w->started_ms + (int64_t)w->t * 1000;
+	for (size_t i = 0; i < w->ns; i++) {
 		fill_site(w, s, i);
-	lost_mark(w->lost, &p, s);
+		if (w->live)
+			live_report(w, s, i);
+	}
+	lost_mark(w->lost, w->live ? live_policy(w->live) : &p, s);
 }
 
 void report_snapshot_free(struct snapshot *s)

@@ -20,6 +20,7 @@ enum scenario_twist {
 	TW_DRILL_FIRST, /* the event comes within a drill */
 	TW_LIARS,	/* some agents report nonsense */
 	TW_WRONG,	/* the model starts with strong wrong beliefs */
+	TW_LOSS,	/* what live.h says is lost; in no scenario of the table */
 };
 
 struct scenario {

@@ -21,6 +21,7 @@
 #define FLAP_PERIOD   90
 #define FLAP_DOWN     20
 #define HOLD_DOWN     10
+#define STARTED_MS    1000000
 
 static const struct {
 	double share, tau;
@@ -36,12 +37,22 @@ static double *target_of(const struct world *w, int comp, size_t k)
 	return &w->target[((size_t)comp * w->nk + k) * w->ns];
 }
 
+static struct catch *catch_of(const struct world *w, size_t k)
+{
+	return w->of ? w->of[k] : w->c;
+}
+
+static const double *weight_of(const struct world *w, int comp, size_t k)
+{
+	return w->live ? &w->weight[comp][k * w->c->ng] : w->weight[comp];
+}
+
 void world_vector(const struct world *w, size_t k, uint8_t *ret_vec)
 {
 	for (size_t i = 0; i < w->ns; i++) {
 		uint8_t g = world_cell(w, i, k)->grade;
-		bool off =
-			!w->alive[i] || w->t < w->hold_down[i] || w->c->grades.g[g].kind == GRADE_WITHDRAWN;
+		bool off = !w->alive[i] || w->t < w->hold_down[i] || world_cell(w, i, k)->off ||
+			   w->c->grades.g[g].kind == GRADE_WITHDRAWN;
 		ret_vec[i] = off ? CATCH_OFF : g;
 	}
 }
@@ -194,13 +205,14 @@ static void people(struct world *w)
 		w->liar[rng_below(&r, w->ns)] = true;
 }
 
-struct world *world_new(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed,
-			double perturb)
+struct world *world_bare(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 	size_t ns = c->ns, nc = ns * shards;
 
-	*w = (struct world){ .c = c, .sc = sc, .seed = seed, .ns = ns, .nk = shards };
+	*w = (struct world){
+		.c = c, .sc = sc, .seed = seed, .ns = ns, .nk = shards, .started_ms = STARTED_MS
+	};
 	w->cap = xcalloc(ns, sizeof(double));
 	w->cap_all = xcalloc(ns, sizeof(double));
 	w->alive = xcalloc(ns, sizeof(bool));
@@ -220,6 +232,15 @@ struct world *world_new(struct catch *c, const struct scenario *sc, size_t shard
 	w->noise = rng_stream(seed, "noise");
 	w->lost = lost_new();
 	memset(w->alive, true, ns);
+	memset(w->stale, true, shards);
+	return w;
+}
+
+struct world *world_new(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed,
+			double perturb)
+{
+	struct world *w = world_bare(c, sc, shards, seed);
+
 	capacities(w);
 	shares(w, perturb);
 	people(w);
@@ -230,7 +251,6 @@ struct world *world_new(struct catch *c, const struct scenario *sc, size_t shard
 		w->comp_share[COMP_ATTACK] = sc->size;
 		attack_from(w, 0);
 	}
-	memset(w->stale, true, shards);
 	return w;
 }
 
@@ -243,7 +263,7 @@ void world_free(struct world *w)
 	lost_free(w->lost);
 	void *const all[] = { w->cap,	    w->cap_all,	  w->alive,	w->hold_down, w->cell, w->shard_share,
 			      w->land,	    w->target,	  w->stale,	w->arrive,    w->util, w->history,
-			      w->hist_util, w->hist_drop, w->report_at, w->liar };
+			      w->hist_util, w->hist_drop, w->report_at, w->liar,      w->of };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 	free(w);
@@ -324,6 +344,9 @@ static void events(struct world *w)
 	case TW_PARTITION:
 		w->partitioned = on;
 		break;
+	case TW_LOSS:
+		live_events(w);
+		break;
 	default:
 		break;
 	}
@@ -340,7 +363,7 @@ static void retarget(struct world *w)
 		world_vector(w, k, vec);
 		for (int comp = 0; comp < COMP_N; comp++)
 			if (w->weight[comp])
-				catch_land(w->c, vec, w->weight[comp], target_of(w, comp, k));
+				catch_land(catch_of(w, k), vec, weight_of(w, comp, k), target_of(w, comp, k));
 	}
 }
 
@@ -392,6 +415,10 @@ static void traffic(struct world *w)
 				legit[i] += comp == COMP_ATTACK ? 0 : v;
 			}
 		}
+	if (w->live) {
+		live_traffic(w);
+		return;
+	}
 	for (size_t i = 0; i < w->ns; i++) {
 		if (w->cap[i] > 0)
 			w->legit_served += legit[i] * fmin(1, w->cap[i] / fmax(all[i], 1));
@@ -422,7 +449,7 @@ void world_would(struct world *w, size_t k, const uint8_t *vec, double *ret_all,
 
 		if (bps <= 0)
 			continue;
-		catch_land(w->c, vec, w->weight[comp], out);
+		catch_land(catch_of(w, k), vec, weight_of(w, comp, k), out);
 		for (size_t i = 0; i < w->ns; i++) {
 			ret_all[i] += bps * out[i];
 			ret_legit[i] += comp == COMP_ATTACK ? 0 : bps * out[i];

@@ -23,10 +23,16 @@ struct world_cell {
 	uint8_t grade, wanted;
 	int apply_at; /* tick; 0: nothing under way */
 	bool pinned;
+	bool off; /* nothing is announced here, whatever is ordered */
 };
+
+struct live;
 
 struct world {
 	struct catch *c;
+	struct catch **of;  /* live: per shard, of its family; NULL: c */
+	struct live *live;  /* live.h: what the world is a copy of; NULL: the scenario's own making */
+	int64_t started_ms; /* now_ms of tick 0 in snapshots */
 	const struct scenario *sc;
 	uint64_t seed;
 	size_t ns, nk;
@@ -37,7 +43,7 @@ struct world {
 	struct world_cell *cell; /* site * nk + shard */
 	double *shard_share;	 /* of traffic */
 
-	double *weight[COMP_N];	   /* per group, or NULL: empty */
+	double *weight[COMP_N];	   /* per group (live: [shard][group]), or NULL: empty */
 	double comp_share[COMP_N]; /* of legitimate traffic (zones); size of the others */
 	double *land;		   /* [comp][shard][lag][site], fractions */
 	double *target;		   /* [comp][shard][site] */
@@ -67,6 +73,8 @@ struct world {
 
 struct world *world_new(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed,
 			double perturb);
+/* The same world without anything in it yet: live.c fills it. */
+struct world *world_bare(struct catch *c, const struct scenario *sc, size_t shards, uint64_t seed);
 void world_free(struct world *w);
 /* Advances the truth by one second. */
 void world_tick(struct world *w);
@@ -89,4 +97,12 @@ void report_tick(struct world *w);
 struct snapshot *report_snapshot_new(const struct world *w);
 void report_snapshot_fill(const struct world *w, struct snapshot *s);
 void report_snapshot_free(struct snapshot *s);
+
+/* live.c: what is otherwise in a copy of a running cluster. */
+void live_events(struct world *w);
+void live_traffic(struct world *w);
+void live_report(const struct world *w, struct snapshot *s, size_t site);
+const struct policy *live_policy(const struct live *l);
+double live_skew(const struct live *l, size_t site); /* hottest node over the site's mean */
+bool live_mute(const struct live *l, size_t site);
 #endif

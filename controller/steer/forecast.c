@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What rehearsals ask: where does it all land when whole places go? Each move is worked out on top of those
- * before it. */
+ * before it. And what the simulator begins with: demand where it is at home, and the model. */
 #include <string.h>
 
 #include "controller/steer/engine_int.h"
@@ -61,4 +61,24 @@ void engine_forecast(const struct engine *e, const struct snapshot *s, const str
 	plan_done(&p);
 	trial_done(&t);
 	round_done(&r);
+}
+
+void engine_homes(const struct engine *e, const struct snapshot *s, double *ret_bps)
+{
+	struct round r;
+
+	memset(ret_bps, 0, s->n_sites * s->n_shards * sizeof(*ret_bps));
+	if (!s->n_sites || !s->n_shards || !s->grades->n)
+		return;
+	round_init(&r, s, &e->policy, &e->shift, &e->mem);
+	demand_estimate(&r, false, false);
+	for (size_t i = 0; i < r.ns; i++)
+		for (size_t k = 0; k < r.nk; k++)
+			ret_bps[r.site[i] * r.nk + r.shard[k]] = r.home[round_cell(&r, i, k)].v[RES_BPS];
+	round_done(&r);
+}
+
+const struct shift *engine_model(const struct engine *e)
+{
+	return &e->shift;
 }

@@ -158,6 +158,12 @@ void engine_whatif(const struct engine *e, const struct snapshot *s, const struc
  * guard is asked, nothing remembered. ret_sites: n_sites of the snapshot. */
 void engine_forecast(const struct engine *e, const struct snapshot *s, const struct move *moves, size_t n,
 		     struct site_forecast *ret_sites);
+/* What it takes each site's own clients to ask for, bit/s, were all grades normal: by the snapshot's cells.
+ */
+void engine_homes(const struct engine *e, const struct snapshot *s, double *ret_bps);
+/* What it has learned of grades; steer/shift.h. */
+struct shift;
+const struct shift *engine_model(const struct engine *e);
 /* State as text (one line per fact, versioned), for the store; and back. ERR_MALFORMED: nothing loaded. */
 struct buf;
 void engine_save(const struct engine *e, struct buf *out);

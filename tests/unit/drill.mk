@@ -13,3 +13,6 @@ drill_src   := $(drill_pure) $(drill_model) $(base)
 unit += drills
 drills_src  := $(wildcard controller/drill/*.c) $(drill_model) controller/events.c controller/store.c controller/store_memory.c \
                controller/lead.c $(filter-out proto/base/mono.c,$(base))
+# the simulator's half of a tabletop
+unit += rehearse
+rehearse_src := $(sim_live) $(steer) $(base)
