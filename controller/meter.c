@@ -221,6 +221,20 @@ static void fill_node(const struct meter *m, const struct cl_node *cn, size_t n_
 	n->util = hottest(n->load, cn->cap);
 }
 
+double meter_surge(const struct cluster *cl, size_t node, const struct node_live *n, double times)
+{
+	const double *cap = cl->nodes[node].cap;
+	double load[RES_N], vips = 0, now = hottest(n->load, cap);
+
+	for (size_t i = 0; i < cl->n_shards; i++)
+		vips += n->shards[i].hi[RES_BPS];
+	memcpy(load, n->load, sizeof(load));
+	load[RES_BPS] = fmin(load[RES_BPS] + (times - 1) * vips, cap[RES_BPS] * DEMAND_MAX);
+	load[RES_PPS] *= times;
+	load[RES_CONNS] *= times;
+	return now > 0 ? fmax(hottest(load, cap) / now, 1) : 1;
+}
+
 static bool usable(struct meter *m, const struct msg_report *r, double *ret_dt)
 {
 	if (m->primed && strcmp(m->boot_id, r->boot_id) == 0 && r->mono_us <= m->mono_us)

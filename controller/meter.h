@@ -13,4 +13,7 @@ void meter_free(struct meter *m);
  * Returns false when r brought no rates yet (first report, reset, duplicate). */
 bool meter_feed(struct meter *m, const struct cluster *cl, size_t node, const struct msg_report *r,
 		struct node_live *n);
+/* How many times its utilisation a node has when a surge drill takes its load for `times` itself: what the
+ * VIPs do not bring, and cpu, stay as they are. */
+double meter_surge(const struct cluster *cl, size_t node, const struct node_live *n, double times);
 #endif

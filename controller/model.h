@@ -74,11 +74,9 @@ struct node_live {
 	char service_reason[TEXT_LEN];
 	double load[RES_N]; /* offered (>= what was carried when the link drops) */
 	double carried_bps;
-	double util;	  /* hottest resource, load / capacity */
-	double util_slow; /* averaged since the weights last changed, over 10 rounds at most */
-	unsigned slow_rounds;
-	bool measured;	 /* rates are known since the agent connected */
-	bool was_usable; /* in the last round, to the balancer */
+	double util;	       /* hottest resource, load / capacity */
+	struct pace_node pace; /* what the balancer remembers of it */
+	bool measured;	       /* rates are known since the agent connected */
 	bool dropping;
 	int weight; /* 1..100 as ordered or adopted; 0: not known yet */
 	struct drain drain;
@@ -98,6 +96,7 @@ struct site_live {
 	mono_t report_at;		      /* oldest that counts */
 	struct drain drain;
 	bool drilled; /* never a receiver meanwhile */
+	struct pace pace;
 };
 
 /* One (site, shard). */

@@ -32,9 +32,8 @@ struct rounds {
 	struct rounds_view view;
 	mono_t last, tilt_until;
 	struct {
-		mono_t weights_at; /* last change */
-		bool lost_said;	   /* taken as lost, and said so */
-		bool hand_said;	   /* the guard holds the operator's hand back, and that was said */
+		bool lost_said; /* taken as lost, and said so */
+		bool hand_said; /* the guard holds the operator's hand back, and that was said */
 	} * sites;
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
@@ -595,7 +594,7 @@ static void on_round(uv_timer_t *t)
 	if (may_act(r)) {
 		order_new_cells(r);
 		for (size_t i = 0; i < m->cl->n_sites; i++)
-			weights_round(r->c, i, &r->sites[i].weights_at);
+			weights_round(r->c, i);
 	}
 	decide_permits(r);
 	alert_waiting(r);

@@ -21,6 +21,7 @@
 #define HOT_BAND  0.08 /* a node this much above the mean is worth UPDATEs ... */
 #define COLD_BAND 0.20 /* ... or one this much below ... */
 #define UTIL_FROM 0.20 /* ... of a mean of at least this */
+#define STARVED	  0.30 /* a node whose share is so much smaller than it should be */
 
 /* A node's share of capacity: the smallest over the resources that every usable node limits. */
 static void capacity_shares(const struct balance_node *nodes, size_t n, double *share)
@@ -151,25 +152,74 @@ static void cap_shares(const struct balance_node *nodes, const double *cap, size
 	}
 }
 
-bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weights)
+int balance_start(const struct balance_node *nodes, size_t n, size_t i)
+{
+	auto_free struct balance_node *all = xcalloc(n, sizeof(*all));
+	auto_free double *cap = xcalloc(n, sizeof(*cap));
+	double known = 0, wsum = 0, top = 0;
+
+	for (size_t k = 0; k < n; k++) {
+		all[k] = nodes[k];
+		all[k].usable = true; /* those that are away now come back */
+	}
+	capacity_shares(all, n, cap);
+	for (size_t k = 0; k < n; k++) {
+		top = fmax(top, cap[k]);
+		known += nodes[k].weight > 0 ? cap[k] : 0;
+		wsum += nodes[k].weight > 0 ? nodes[k].weight : 0;
+	}
+	return known > 0 ? (int)clamp(round(wsum * cap[i] / known), 1, 100) : to_weight(cap[i], top);
+}
+
+/* What the weights should be, worth the trouble or not. */
+static void wanted(const struct balance_node *nodes, size_t n, double *ret_mean, double *ret_max,
+		   int *ret_weights)
 {
 	auto_free double *share = xcalloc(n, sizeof(*share)), *cap = xcalloc(n, sizeof(*cap));
-	double mean, max, top = 0;
+	double top = 0;
 
 	capacity_shares(nodes, n, cap);
 	for (size_t i = 0; i < n; i++)
 		share[i] = cap[i];
-	site_util(nodes, cap, n, &mean, &max);
-	correct(nodes, n, mean, max, share);
+	site_util(nodes, cap, n, ret_mean, ret_max);
+	correct(nodes, n, *ret_mean, *ret_max, share);
 	cap_shares(nodes, cap, n, share);
 	for (size_t i = 0; i < n; i++)
 		if (nodes[i].usable)
 			top = fmax(top, share[i]);
 	for (size_t i = 0; i < n; i++)
 		ret_weights[i] = nodes[i].usable && top > 0 ? to_weight(share[i], top) : nodes[i].weight;
-	if (worth_it(nodes, ret_weights, n, mean, max))
-		return true;
+}
+
+static bool keep_all(const struct balance_node *nodes, size_t n, int *ret_weights)
+{
 	for (size_t i = 0; i < n; i++)
 		ret_weights[i] = nodes[i].weight;
 	return false;
+}
+
+bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weights)
+{
+	double mean, max;
+
+	wanted(nodes, n, &mean, &max, ret_weights);
+	return worth_it(nodes, ret_weights, n, mean, max) || keep_all(nodes, n, ret_weights);
+}
+
+bool balance_give_back(const struct balance_node *nodes, size_t n, int *ret_weights)
+{
+	double mean, max, have = 0, want = 0;
+	bool starved = false;
+
+	wanted(nodes, n, &mean, &max, ret_weights);
+	for (size_t i = 0; i < n; i++) {
+		have += nodes[i].usable ? nodes[i].weight : 0;
+		want += nodes[i].usable ? ret_weights[i] : 0;
+	}
+	for (size_t i = 0; i < n && have > 0; i++) {
+		bool could = nodes[i].usable && (nodes[i].util <= mean || max < UTIL_IDLE);
+		starved =
+			starved || (could && nodes[i].weight / have < (1 - STARVED) * ret_weights[i] / want);
+	}
+	return starved || keep_all(nodes, n, ret_weights);
 }

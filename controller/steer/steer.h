@@ -226,4 +226,30 @@ struct balance_node {
  * on steady load it settles and then stops changing. Returns true when any weight should change.
  * usable nodes only; others keep their weight. */
 bool balance_weights(const struct balance_node *nodes, size_t n, int *ret_weights);
+/* The same for a site that is in no need: only when some node has far less than it should have. */
+bool balance_give_back(const struct balance_node *nodes, size_t n, int *ret_weights);
+/* The weight with which node i begins: its share of capacity among those that have one (weight 0: none yet),
+ * so that its coming changes nobody else's. */
+int balance_start(const struct balance_node *nodes, size_t n, size_t i);
+
+/* -- pace.c: when weights are changed, and how calmly ----------------------------------------------- */
+struct pace_node {
+	double slow, calm; /* utilisation averaged since the weights last changed: over 10, over 30 rounds */
+	unsigned rounds;   /* counted up to 30 */
+	bool was_usable;
+};
+/* Of one site. All zero: new. */
+struct pace {
+	int64_t at_ms;	    /* the last change, or the last time the set of nodes changed */
+	int64_t starved_ms; /* since when somebody has far too little; 0: nobody */
+	int64_t calm_at_ms; /* the last time something was given back */
+	int64_t patience_ms;
+};
+enum pace_why { PACE_STAY, PACE_BALANCE, PACE_GIVE_BACK };
+/* Once a second. used: utilisation that the decision rests on; all_known: every usable node was measured.
+ * When not PACE_STAY ret_weights are to be ordered, and are taken as ordered. */
+enum pace_why pace_round(struct pace *p, struct pace_node *mem, const struct balance_node *nodes, size_t n,
+			 bool all_known, int64_t now_ms, double *ret_used, int *ret_weights);
+/* Weights were set by somebody else: what was measured with the old ones is forgotten. */
+void pace_forget(struct pace *p, struct pace_node *mem, size_t n, int64_t now_ms);
 #endif

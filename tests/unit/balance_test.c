@@ -133,12 +133,73 @@ static void unusable_keeps_its_weight(void **state)
 	assert_false(balance_weights(n, N, w));
 }
 
+/* by utilisation while there is some, by weight at an idle site */
+static void starved(void **state)
+{
+	static const struct {
+		double util[N];
+		int weight[N];
+		bool starved;
+	} rows[] = {
+		{ { 0.25, 0.25, 0.25 }, { 100, 100, 50 }, false },
+		{ { 0.25, 0.25, 0.25 }, { 100, 100, 10 }, false }, /* it may be slow: it has its part */
+		{ { 0.30, 0.30, 0.10 }, { 100, 100, 17 }, true },
+		{ { 0.28, 0.26, 0.20 }, { 100, 100, 40 }, false },
+		{ { 0.10, 0.10, 0.03 }, { 100, 100, 17 }, true },
+		{ { 0.10, 0.10, 0.05 }, { 100, 100, 45 }, false }, /* so little proves nothing */
+		{ { 0.01, 0.01, 0.00 }, { 100, 100, 50 }, false },
+		{ { 0.01, 0.01, 0.00 }, { 100, 100, 45 }, false },
+		{ { 0.00, 0.00, 0.00 }, { 100, 100, 17 }, true },
+		{ { 0.00, 0.00, 0.00 }, { 100, 100, 100 }, false }, /* as found: even is not starved */
+	};
+	struct balance_node n[N];
+	int w[N];
+
+	(void)state;
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+		nodes_init(n, 0);
+		for (int i = 0; i < N; i++) {
+			n[i].util = rows[r].util[i];
+			n[i].weight = rows[r].weight[i];
+		}
+		if (balance_give_back(n, N, w) != rows[r].starved)
+			fail_msg("row %zu", r);
+		for (int i = 0; i < N && !rows[r].starved; i++)
+			assert_int_equal(w[i], n[i].weight);
+		if (rows[r].starved) /* about its part, in one step, and the others keep theirs */
+			assert_true(w[0] > 85 && w[1] > 85 && w[2] > 35 && w[2] < 65);
+		n[2].usable = false; /* that one is away: the others are even */
+		assert_false(balance_give_back(n, N, w));
+	}
+}
+
+static void a_new_node_begins_with_its_part(void **state)
+{
+	struct balance_node n[N];
+
+	(void)state;
+	nodes_init(n, 0);
+	assert_int_equal(balance_start(n, N, 0), 100);
+	assert_int_equal(balance_start(n, N, 2), 50);
+	n[0].weight = n[1].weight = 80;
+	n[1].usable = false;
+	assert_int_equal(balance_start(n, N, 2), 40);
+	n[0].weight = 0;
+	n[1].weight = 0;
+	n[2].weight = 90;
+	assert_int_equal(balance_start(n, N, 0), 100); /* 180 there is not */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(capacity_when_idle),	     cmocka_unit_test(settles),
-		cmocka_unit_test(noise_does_not_hunt),	     cmocka_unit_test(idle_claim_is_capped),
+		cmocka_unit_test(capacity_when_idle),
+		cmocka_unit_test(settles),
+		cmocka_unit_test(noise_does_not_hunt),
+		cmocka_unit_test(idle_claim_is_capped),
 		cmocka_unit_test(unusable_keeps_its_weight),
+		cmocka_unit_test(starved),
+		cmocka_unit_test(a_new_node_begins_with_its_part),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

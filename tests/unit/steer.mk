@@ -6,8 +6,9 @@ steer_model := controller/steer/shift.c controller/steer/recall.c controller/ste
 steer_plan  := $(steer_model) $(steer_guard) controller/steer/cost.c controller/steer/explain.c \
                controller/steer/search.c controller/steer/candidate.c controller/steer/policy.c
 
-unit += balance ledger lost lean guard shift plan engine absorb csv
+unit += balance pace ledger lost lean guard shift plan engine absorb csv
 balance_src := controller/steer/balance.c $(base)
+pace_src    := controller/steer/pace.c controller/steer/balance.c $(base)
 ledger_src  := controller/steer/ledger.c $(base)
 lost_src    := controller/steer/lost.c controller/steer/policy.c $(base)
 lean_src    := controller/steer/lean.c controller/steer/recall.c $(base)
