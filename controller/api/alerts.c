@@ -91,7 +91,11 @@ static void find_mode(const struct finder *f)
 /* Whoever is woken up shall know what is only rehearsed. */
 static void find_drill(const struct finder *f)
 {
-	if (f->m->drill[0])
+	if (f->m->drill[0] && f->m->mode == MODE_FREEZE)
+		found(f, ALERT_WARNING, "drill", f->m->drill,
+		      "a drill is under way, and mode is freeze: what it drained stays so until the mode is "
+		      "another");
+	else if (f->m->drill[0])
 		found(f, ALERT_WARNING, "drill", f->m->drill,
 		      "a drill is under way: sluicectl drill watch; sluicectl drill abort restores at once");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rehearsing failure: plan, start, watch, hold, resume, abort, list, report, schedule; and readiness. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -45,7 +46,7 @@ static json_t *wish_body(struct ctl *ctl, const char *kind, const struct wish *w
 	if (w->max_s)
 		json_object_set_new(body, "max_s", json_integer(w->max_s));
 	double factor = w->factor ? strtod(w->factor, &end) : 0;
-	if (w->factor && (end == w->factor || *end)) {
+	if (w->factor && (end == w->factor || *end || !isfinite(factor))) { /* JSON has no nan */
 		ctl_usage(ctl, "--factor wants a number such as 2.5, not '%s'", w->factor);
 		json_decref(body);
 		return NULL;
@@ -439,7 +440,9 @@ const struct cmd cmd_drill_schedule = {
 	.name = "drill schedule",
 	.args = "[-f FILE]",
 	.brief = "Show or set the drills that begin by themselves",
-	.help = "Off by default. See sluicectl(1) for the file: windows, blackout days, drills.",
+	.help = "Off by default; times are UTC. One that never ran is due in the first open window, which "
+		"may be now.\n"
+		"See sluicectl(1) for the file: windows, blackout days, drills.",
 	.run = schedule_run,
 };
 

@@ -124,20 +124,27 @@ static double far(const json_t *d)
 
 char *drill_line(const json_t *d, unsigned width)
 {
-	char bar[BAR + 1], peak[TEXT_NUM], left[TEXT_NUM];
+	char bar[BAR + 4], peak[TEXT_NUM], left[TEXT_NUM];
 	const json_t *p = json_object_get(d, "peak");
 	const char *state = str(d, "state");
+	bool peaked = json_is_object(p); /* null when every site is drilled */
 	int full = (int)(far(d) * BAR + 0.5);
 
-	for (int i = 0; i < BAR; i++)
-		bar[i] = i < full ? '#' : '.';
-	bar[BAR] = 0;
-	auto_free char *raw = xasprintf(
-		"%s %s [%s] %s%s%s  weakened %.0f of %.0f  moved %.0f%%%s%s%s%s  left %s", str(d, "id"),
-		str(d, "kind"), bar, state, state[0] >= '0' && state[0] <= '9' ? "%" : "",
-		json_is_true(json_object_get(d, "paused")) ? " (held)" : "", num(d, "weakened"),
-		num(d, "targets"), 100 * num(d, "moved"), p ? "  peak " : "", p ? str(p, "site") : "",
-		p ? " " : "", p ? text_pct(num(p, "util"), peak) : "", text_age(num(d, "left_ms"), left));
+	memset(bar, '.', sizeof(bar));
+	memset(bar + 1, '#', (size_t)full);
+	memcpy(bar + BAR + 1, "] ", 3);
+	bar[0] = '[';
+	auto_free char *rest =
+		xasprintf("%s%s%s  weakened %.0f of %.0f  moved %.0f%%%s%s%s%s  left %s", state,
+			  state[0] >= '0' && state[0] <= '9' ? "%" : "",
+			  json_is_true(json_object_get(d, "paused")) ? " (held)" : "", num(d, "weakened"),
+			  num(d, "targets"), 100 * num(d, "moved"), peaked ? "  peak " : "",
+			  peaked ? str(p, "site") : "", peaked ? " " : "",
+			  peaked ? text_pct(num(p, "util"), peak) : "", text_age(num(d, "left_ms"), left));
+	auto_free char *head = xasprintf("%s %s ", str(d, "id"), str(d, "kind"));
+	/* the figures matter more than the bar */
+	bool fits = strlen(head) + strlen(bar) + strlen(rest) <= width;
+	auto_free char *raw = xasprintf("%s%s%s", head, fits ? bar : "", rest);
 	char *clean = text_clean(raw);
 	if (strlen(clean) > width)
 		clean[width] = 0;

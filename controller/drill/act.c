@@ -233,7 +233,7 @@ void act_restore(struct drills *d, size_t from, size_t to)
 	for (size_t i = from; i < to; i++) {
 		was |= d->r.targets[i].on;
 		mark(d, i, false);
-		d->r.targets[i].on = false;
+		d->r.targets[i].on = !act_is_back(d, i, i + 1); /* the guard may have refused */
 	}
 	if (was)
 		fleet_direct(d->c->fleet);

@@ -11,8 +11,7 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define GRACE_MS	  10000 /* after a restart agents have to report again */
-#define SCHEDULE_AGAIN_MS 600000
+#define GRACE_MS 10000 /* after a restart agents have to report again */
 
 static struct model *model(const struct drills *d)
 {
@@ -207,8 +206,10 @@ static void start_scheduled(struct drills *d, const json_t *due, int64_t now_ms)
 	if (first)
 		snprintf(why, sizeof(why), "%s", json_string_value(json_object_get(first, "reason")));
 	json_decref(r.errors);
+	if (r.status == 503 && !mono_is_set(store_health(d->c->store)->failing_since))
+		return; /* a plan is being made: with the next tick */
 	if (r.status != 200) {
-		d->schedule_not_before_ms = now_ms + SCHEDULE_AGAIN_MS;
+		json_object_set_new(d->schedule_refused, name, json_integer((json_int_t)now_ms));
 		events_emit(d->c->events, NULL, 0, "drill.refused", "warning",
 			    json_pack("{s:s}", "name", name),
 			    "the scheduled drill \"%s\" did not begin: %s %s", name, r.detail, why);
@@ -224,8 +225,7 @@ static void start_scheduled(struct drills *d, const json_t *due, int64_t now_ms)
 static void tick_schedule(struct drills *d)
 {
 	int64_t now = wall_now_ms();
-	const json_t *due =
-		now >= d->schedule_not_before_ms ? schedule_due(d->schedule, d->schedule_last, now) : NULL;
+	const json_t *due = schedule_due(d->schedule, d->schedule_last, d->schedule_refused, now);
 
 	if (due)
 		start_scheduled(d, due, now);
@@ -336,7 +336,7 @@ static void take_over(struct drills *d, struct drill_record *r)
 
 static void let_go(struct drills *d)
 {
-	json_t **kept[] = { &d->past, &d->last, &d->schedule, &d->schedule_last };
+	json_t **kept[] = { &d->past, &d->last, &d->schedule, &d->schedule_last, &d->schedule_refused };
 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		json_decref(*kept[i]);

@@ -13,13 +13,13 @@ struct drills {
 	struct controller *c;
 	uv_timer_t timer;
 	unsigned last_id;
-	unsigned reads;			/* of the store, see controller.reads */
-	json_t *past;			/* array of summaries, oldest first */
-	json_t *last;			/* {SITE: {KIND: {"id", "wall_ms", "verdict"}}} */
-	json_t *schedule;		/* as given */
-	json_t *schedule_last;		/* {NAME: wall_ms} */
-	int64_t schedule_not_before_ms; /* wall: after a refusal */
-	struct readiness *ready;	/* view.c */
+	unsigned reads;		  /* of the store, see controller.reads */
+	json_t *past;		  /* array of summaries, oldest first */
+	json_t *last;		  /* {SITE: {KIND: {"id", "wall_ms", "verdict"}}} */
+	json_t *schedule;	  /* as given */
+	json_t *schedule_last;	  /* {NAME: wall_ms} */
+	json_t *schedule_refused; /* the same; of this term */
+	struct readiness *ready;  /* view.c */
 
 	/* the drill under way */
 	bool running;

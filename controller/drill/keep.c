@@ -83,6 +83,8 @@ void keep_read(struct drills *d)
 	d->last = last;
 	json_decref(d->schedule);
 	json_decref(d->schedule_last);
+	json_decref(d->schedule_refused);
+	d->schedule_refused = json_object();
 	d->schedule = load_json(d, "drill/schedule");
 	d->schedule_last = load_json(d, "drill/schedule-last");
 	if (was && strcmp(was, is) == 0)

@@ -329,6 +329,26 @@ struct op_result drills_probe(struct drills *d, const char *id, json_t *seen)
 /* -- the schedule -----------------------------------------------------------------------------------------
  */
 
+/* A key nobody reads is a mistake that would show only when the drill runs: wider, or longer than meant. */
+static void check_keys(json_t *spec, json_t *errors)
+{
+	static const char *const keys[] = { "kind",   "site",	"node",	 "service", "shard",
+					    "reason", "hold_s", "max_s", "factor" };
+	struct reader r = { spec, errors };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(spec, key, v) {
+		bool known = false;
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			known |= strcmp(key, keys[i]) == 0;
+		if (!known)
+			wrong(&r, key,
+			      "is not a key of a drill: kind, site, node, service, shard, reason, "
+			      "hold_s, max_s, factor");
+	}
+}
+
 /* Names of kinds and places are looked at when it is set and again when it is due. */
 static void check_specs(struct drills *d, json_t *schedule, json_t *errors)
 {
@@ -339,6 +359,7 @@ static void check_specs(struct drills *d, json_t *schedule, json_t *errors)
 		json_auto_t *own = json_array();
 		struct drill_spec spec;
 		struct preflight p;
+		check_keys(json_object_get(drill, "spec"), own);
 		spec_parse(json_object_get(drill, "spec"), &spec, own);
 		preflight_resolve(&d->c->model, &spec, &p);
 		json_array_extend(own, p.wrong);
@@ -375,6 +396,6 @@ struct op_result drills_set_schedule(struct drills *d, const char *actor, json_t
 		return result(503, "nothing was changed: the store failed: %s", store_why(d->c->store));
 	json_decref(d->schedule);
 	d->schedule = json_deep_copy(schedule);
-	d->schedule_not_before_ms = 0;
+	json_object_clear(d->schedule_refused);
 	return result(200, "the schedule is %s", on ? "on" : "off");
 }

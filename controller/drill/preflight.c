@@ -150,6 +150,17 @@ __attribute__((format(printf, 3, 4))) static void wrong(struct preflight *p, con
 	json_array_append_new(p->wrong, json_pack("{s:s, s:s}", "pointer", pointer, "reason", text));
 }
 
+static void wrong_kind(struct preflight *p, const char *kind)
+{
+	auto_buf names = { 0 };
+	size_t n;
+	const struct drill_kind *kinds = drill_kinds(&n);
+
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&names, "%s%s", i ? ", " : "", kinds[i].name);
+	wrong(p, "/kind", "there is no kind of drill named \"%s\"; there are %s", kind, names.data);
+}
+
 static ssize_t named(struct finder *f, const char *what, const char *name, unsigned allowed,
 		     ssize_t (*index)(const struct cluster *, const char *))
 {
@@ -208,7 +219,7 @@ void preflight_resolve(const struct model *m, const struct drill_spec *spec, str
 	ret_p->targets = xcalloc(most, sizeof(*ret_p->targets));
 	ret_p->moves = xcalloc(most, sizeof(*ret_p->moves));
 	if (!f.kind) {
-		wrong(ret_p, "/kind", "there is no kind of drill named \"%s\"", spec->kind);
+		wrong_kind(ret_p, spec->kind);
 		return;
 	}
 	read_scope(&f);

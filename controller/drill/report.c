@@ -87,8 +87,8 @@ static void judge_moved(struct verdict *v, const struct findings *f)
 {
 	double need = isfinite(f->predicted_drained) ? fmin(DRAINED_MIN, f->predicted_drained) : DRAINED_MIN;
 
-	because(v, f->drained < need ? "failed" : NULL, "%.0f %% of the load left, at least %.0f %% was due",
-		100 * f->drained, 100 * need);
+	because(v, f->drained < need ? "failed" : NULL,
+		"%.0f %% of the load moved away, at least %.0f %% was due", 100 * f->drained, 100 * need);
 }
 
 static void judge_silent(struct verdict *v, const struct drill_record *r, const struct findings *f)
@@ -311,7 +311,7 @@ json_t *report_probe(json_t *seen)
 			 seen);
 }
 
-static json_t *wall_json(int64_t wall_ms)
+json_t *report_wall(int64_t wall_ms)
 {
 	time_t t = (time_t)(wall_ms / 1000);
 	char text[32];
@@ -333,8 +333,8 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "id", id, "kind",
 			      r->kind->name, "scope", scope, "actor", r->actor, "reason", r->spec.reason,
 			      "spec", spec_json(&r->spec), "verdict", v.word, "reasons", v.reasons, "began",
-			      wall_json(r->began_wall_ms), "ended", wall_json(f->ended_wall_ms), "restore_ms",
-			      ms_or_null(f->restore_ms));
+			      report_wall(r->began_wall_ms), "ended", report_wall(f->ended_wall_ms),
+			      "restore_ms", ms_or_null(f->restore_ms));
 	json_object_set_new(j, "ended_wall_ms", json_integer((json_int_t)f->ended_wall_ms));
 	json_object_set_new(j, "duration_ms", json_integer((json_int_t)f->duration_ms));
 	json_object_set_new(j, "detect_ms", detect_json(r));
@@ -411,9 +411,30 @@ static void md_sites(const json_t *report, struct buf *out)
 	json_t *s;
 
 	buf_adds(out, "\n| site | before | peak | drilled |\n|---|---|---|---|\n");
-	json_array_foreach(json_object_get(report, "receivers"), i, s)
-		buf_addf(out, "| %s | %s | %s | %s |\n", str(s, "site"), PCT(s, "util_before", 100),
-			 PCT(s, "peak_util", 100), json_is_true(json_object_get(s, "drilled")) ? "yes" : "");
+	json_array_foreach(json_object_get(report, "receivers"), i, s) {
+		buf_adds(out, "| ");
+		add_plain(out, str(s, "site"));
+		buf_addf(out, " | %s | %s | %s |\n", PCT(s, "util_before", 100), PCT(s, "peak_util", 100),
+			 json_is_true(json_object_get(s, "drilled")) ? "yes" : "");
+	}
+}
+
+static void md_prediction(const json_t *report, struct buf *out)
+{
+	size_t i, k;
+	json_t *stage, *s;
+
+	buf_adds(out, "\n| stage | site | before | predicted | from | to | measured | inside |\n"
+		      "|---|---|---|---|---|---|---|---|\n");
+	json_array_foreach(json_object_get(report, "stages"), i, stage)
+		json_array_foreach(json_object_get(stage, "sites"), k, s) {
+			buf_addf(out, "| %s | ", str(stage, "state"));
+			add_plain(out, str(s, "site"));
+			buf_addf(out, " | %s | %s | %s | %s | %s | %s |\n", PCT(s, "util_before", 100),
+				 PCT(s, "predicted", 100), PCT(s, "predicted_lo", 100),
+				 PCT(s, "predicted_hi", 100), PCT(s, "measured", 100),
+				 json_is_true(json_object_get(s, "covered")) ? "yes" : "no");
+		}
 }
 
 static void md_figures(const json_t *report, struct buf *out)
@@ -439,6 +460,10 @@ static void md_figures(const json_t *report, struct buf *out)
 			 (long long)json_integer_value(json_object_get(probe, "sent")),
 			 (long long)json_integer_value(json_object_get(probe, "lost")),
 			 SECS(probe, "longest_gap_ms"));
+	else
+		buf_adds(out,
+			 "* from outside: nobody looked (sluicectl probe --drill), so nothing is known of "
+			 "lost requests\n");
 	buf_addf(out, "* restored in %s\n", SECS(report, "restore_ms"));
 }
 
@@ -447,20 +472,24 @@ void report_markdown(const json_t *report, struct buf *out)
 	size_t i;
 	json_t *r;
 
-	buf_addf(out, "# Drill %s: %s of %s\n\n**%s**\n\n", str(report, "id"), str(report, "kind"),
-		 str(report, "scope"), str(report, "verdict"));
+	buf_addf(out, "# Drill %s: %s of ", str(report, "id"), str(report, "kind"));
+	add_plain(out, str(report, "scope"));
+	buf_addf(out, "\n\n**%s**\n\n", str(report, "verdict"));
 	json_array_foreach(json_object_get(report, "reasons"), i, r) {
 		buf_adds(out, "* ");
 		add_plain(out, json_string_value(r));
 		buf_adds(out, "\n");
 	}
-	buf_addf(out, "\nBegun %s by %s, took %s. Reason: ", str(report, "began"), str(report, "actor"),
-		 SECS(report, "duration_ms"));
+	buf_addf(out, "\nBegun %s by ", str(report, "began"));
+	add_plain(out, str(report, "actor"));
+	buf_addf(out, ", took %s. Reason: ", SECS(report, "duration_ms"));
 	add_plain(out, str(report, "reason"));
 	buf_adds(out, "\n\n## Figures\n");
 	md_figures(report, out);
 	buf_adds(out, "\n## Stages\n");
 	md_stages(report, out);
+	buf_adds(out, "\n## Predicted and measured\n");
+	md_prediction(report, out);
 	buf_adds(out, "\n## Sites\n");
 	md_sites(report, out);
 }

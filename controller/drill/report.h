@@ -34,6 +34,7 @@ json_t *stage_json(const struct model *m, const struct drill_record *r, const st
 		   const struct prediction *pred);
 /* What was seen from outside, added up: of an array of {"from", "sent", "lost", "longest_gap_ms"}. */
 json_t *report_probe(json_t *seen);
+json_t *report_wall(int64_t wall_ms); /* "2026-11-24T10:00:00Z"; null: not known */
 /* All of it. s may be empty. */
 json_t *report_json(const struct drill_record *r, const struct series *s, const struct findings *f);
 void report_markdown(const json_t *report, struct buf *out);

@@ -10,7 +10,7 @@
 #define W      860.0
 #define H      300.0
 #define LEFT   56.0
-#define RIGHT  12.0
+#define RIGHT  24.0
 #define TOP    22.0
 #define BOTTOM 30.0
 #define BAR_H  22.0
@@ -105,6 +105,12 @@ static struct axes axes_of(const json_t *series)
 	return a;
 }
 
+static void add_stage(struct buf *out, const char *state)
+{
+	add_text(out, state);
+	buf_adds(out, *state >= '0' && *state <= '9' ? " %" : "");
+}
+
 /* Shaded where a stage lasts, with its name above. */
 static void draw_stages(const json_t *series, const struct axes *a, struct buf *out)
 {
@@ -123,7 +129,7 @@ static void draw_stages(const json_t *series, const struct axes *a, struct buf *
 			 fmax(0, x1 - x0), H - TOP - BOTTOM, dark ? "#0001" : "#0000");
 		if (x0 < W - 60) { /* the last is narrow, and its name would be cut */
 			buf_addf(out, "<text x='%.1f' y='%.0f' class='s'>", x0 + 2, TOP - 6);
-			add_text(out, was);
+			add_stage(out, was);
 			buf_adds(out, "</text>");
 		}
 		dark = !dark;
@@ -207,7 +213,7 @@ static size_t count_bars(const json_t *stages, double *ret_max)
 static void draw_bar(const json_t *stage, const json_t *s, double y, double max, struct buf *out)
 {
 	buf_addf(out, "<text x='0' y='%.1f' class='s'>", y + 4);
-	add_text(out, str(stage, "state"));
+	add_stage(out, str(stage, "state"));
 	buf_adds(out, ": ");
 	add_text(out, str(s, "site"));
 	buf_addf(out,
@@ -246,7 +252,8 @@ static void add_prediction_plot(const json_t *report, struct buf *out)
 		}
 	buf_adds(out,
 		 "</svg><p class='k'>Utilisation: &#9474; predicted, with its 90 % interval; dot: measured, "
-		 "<b style='color:#009e73'>inside</b> or <b style='color:#d55e00'>outside</b>.</p>");
+		 "<b style='color:#009e73'>inside</b>, give or take how much the load moves by itself, or <b "
+		 "style='color:#d55e00'>outside</b>.</p>");
 }
 
 /* -- the page ---------------------------------------------------------------------------------------------
@@ -269,7 +276,8 @@ static void add_stages(const json_t *report, struct buf *out)
 		      "%<th>settled<th>left</tr>");
 	json_array_foreach(json_object_get(report, "stages"), i, s) {
 		buf_adds(out, "<tr>");
-		cell(out, "td", "%s", str(s, "state"));
+		buf_adds(out, "<td>");
+		add_stage(out, str(s, "state"));
 		cell(out, "td", "%.0f", num(s, "weakened"));
 		ms_cell(out, s, "detect_ms");
 		ms_cell(out, s, "t50_ms");
@@ -306,6 +314,7 @@ static void add_facts(const json_t *report, struct buf *out)
 		double scale;
 	} rows[] = {
 		{ "seen by the controller after", NULL, "detect_ms", "s", 1e-3 },
+		{ "50 % drained after", "drain", "t50_ms", "s", 1e-3 },
 		{ "80 % drained after", "drain", "t80_ms", "s", 1e-3 },
 		{ "95 % drained after", "drain", "t95_ms", "s", 1e-3 },
 		{ "left after 60 s", "drain", "residual_60s", "%", 100 },
@@ -316,6 +325,7 @@ static void add_facts(const json_t *report, struct buf *out)
 		{ "measurements inside the interval", "prediction", "coverage_pct", "%", 1 },
 		{ "requests seen from outside", "probe", "sent", "", 1 },
 		{ "lost of these", "probe", "lost", "", 1 },
+		{ "longest gap", "probe", "longest_gap_ms", "s", 1e-3 },
 		{ "restored in", NULL, "restore_ms", "s", 1e-3 },
 	};
 
@@ -328,6 +338,10 @@ static void add_facts(const json_t *report, struct buf *out)
 				 rows[i].scale * json_number_value(v), rows[i].unit);
 	}
 	buf_adds(out, "</table>");
+	if (!json_is_object(json_object_get(report, "probe")))
+		buf_adds(out,
+			 "<p>From outside nobody looked (sluicectl probe --drill), so nothing is known of "
+			 "lost requests.</p>");
 }
 
 static const char style[] =
@@ -357,8 +371,10 @@ static void add_head(const json_t *report, struct buf *out)
 	buf_adds(out, " of ");
 	add_text(out, str(report, "scope"));
 	buf_addf(out, " <span class='%s'>%s</span></h1><ul>", str(report, "verdict"), str(report, "verdict"));
-	json_array_foreach(json_object_get(report, "reasons"), i, r)
-		cell(out, "li", "%s", json_string_value(r));
+	json_array_foreach(json_object_get(report, "reasons"), i, r) {
+		buf_adds(out, "<li>");
+		add_text(out, json_string_value(r));
+	}
 	buf_adds(out, "</ul><p>Begun ");
 	add_text(out, str(report, "began"));
 	buf_adds(out, " by ");

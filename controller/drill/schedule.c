@@ -42,9 +42,12 @@ static bool date(const json_t *v)
 	const char *s = json_string_value(v);
 	int y, y2, m, d;
 
-	return s && strlen(s) == 10 && s[4] == '-' && s[7] == '-' && two_digits(s, &y) &&
-	       two_digits(s + 2, &y2) && two_digits(s + 5, &m) && two_digits(s + 8, &d) && m >= 1 &&
-	       m <= 12 && d >= 1 && d <= 31;
+	if (!s || strlen(s) != 10 || s[4] != '-' || s[7] != '-' || !two_digits(s, &y) ||
+	    !two_digits(s + 2, &y2) || !two_digits(s + 5, &m) || !two_digits(s + 8, &d))
+		return false;
+	struct tm tm = { .tm_year = 100 * y + y2 - 1900, .tm_mon = m - 1, .tm_mday = d };
+	timegm(&tm); /* 31 June becomes 1 July */
+	return tm.tm_mon == m - 1 && tm.tm_mday == d;
 }
 
 static int day_index(const char *s)
@@ -164,6 +167,23 @@ static void check_list(struct checker *c, const json_t *schedule, const char *ke
 	}
 }
 
+/* When each last began is known by its name. */
+static void check_names(struct checker *c, const json_t *schedule)
+{
+	json_auto_t *seen = json_object();
+	json_t *d;
+	size_t i;
+
+	json_array_foreach(json_object_get(schedule, "drills"), i, d) {
+		const char *name = json_string_value(json_object_get(d, "name"));
+		snprintf(c->at, sizeof(c->at), "/drills/%zu", i);
+		if (name && json_object_get(seen, name))
+			wrong(c, "/name", "is the name of another drill of the schedule");
+		if (name)
+			json_object_set_new(seen, name, json_true());
+	}
+}
+
 void schedule_check(const json_t *schedule, json_t *errors)
 {
 	static const char *const keys[] = { "enabled", "windows", "blackout", "drills", NULL };
@@ -176,6 +196,7 @@ void schedule_check(const json_t *schedule, json_t *errors)
 	check_list(&c, schedule, "windows", SCHEDULE_WINDOWS_MAX, check_window);
 	check_list(&c, schedule, "blackout", SCHEDULE_BLACKOUT_MAX, check_blackout);
 	check_list(&c, schedule, "drills", SCHEDULE_DRILLS_MAX, check_drill);
+	check_names(&c, schedule);
 }
 
 /* -- deciding -------------------------------------------------------------------------------------------- */
@@ -231,7 +252,15 @@ bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why)
 	return false;
 }
 
-const json_t *schedule_due(const json_t *schedule, const json_t *last, int64_t wall_ms)
+/* Refused lately; a time to come is none: the clock was set back since. */
+static bool waits(const json_t *refused, const char *name, int64_t wall_ms)
+{
+	json_int_t at = json_integer_value(json_object_get(refused, name));
+
+	return at && at <= wall_ms && wall_ms - at < SCHEDULE_AGAIN_MS;
+}
+
+const json_t *schedule_due(const json_t *schedule, const json_t *last, const json_t *refused, int64_t wall_ms)
 {
 	const json_t *best = NULL;
 	int64_t best_over = -1;
@@ -246,7 +275,7 @@ const json_t *schedule_due(const json_t *schedule, const json_t *last, int64_t w
 		int64_t every = json_integer_value(json_object_get(d, "every_days")) * DAY_MS;
 		int64_t at = name ? json_integer_value(json_object_get(last, name)) : 0;
 		int64_t over = wall_ms - at - every;
-		if (every > 0 && over >= 0 && over > best_over) {
+		if (name && every > 0 && over > best_over && !waits(refused, name, wall_ms)) {
 			best = d;
 			best_over = over;
 		}

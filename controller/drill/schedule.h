@@ -18,6 +18,9 @@
 void schedule_check(const json_t *schedule, json_t *errors);
 /* Inside a window and no blackout. ret_why (128 bytes): why not. */
 bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why);
-/* The drill that has waited longest, or NULL. last: {"NAME": wall ms of its last start}. Borrowed. */
-const json_t *schedule_due(const json_t *schedule, const json_t *last, int64_t wall_ms);
+#define SCHEDULE_AGAIN_MS 600000 /* what was refused is asked for again; the others do not wait for it */
+/* The drill that has waited longest, or NULL. last: {"NAME": wall ms of its last start}, refused: the same of
+ * its last refusal. Borrowed. */
+const json_t *schedule_due(const json_t *schedule, const json_t *last, const json_t *refused,
+			   int64_t wall_ms);
 #endif

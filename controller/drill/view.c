@@ -61,6 +61,12 @@ static double moved(const struct drills *d)
 	return base > 0 ? fmax(0, 1 - now / base) : 0;
 }
 
+/* Before anything is weakened the load moves by itself only. */
+static bool may_move(const struct drills *d)
+{
+	return drill_moves(d->r.kind) && d->r.state != DRILL_PREFLIGHT;
+}
+
 static json_t *running_json(const struct drills *d)
 {
 	const struct drill_record *r = &d->r;
@@ -70,13 +76,13 @@ static json_t *running_json(const struct drills *d)
 	drill_id(r->id, id);
 	spec_scope(&r->spec, scope, sizeof(scope));
 	json_t *j = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:i}", "id", id, "kind",
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:i, s:i}", "id", id, "kind",
 		r->kind->name, "scope", scope, "actor", r->actor, "reason", r->spec.reason, "state",
-		drill_state_str(r->state), "paused", r->paused, "running_ms", (json_int_t)ran_ms, "left_ms",
-		(json_int_t)(r->spec.max_ms - ran_ms), "state_ms",
-		(json_int_t)mono_diff_ms(d->state_at, mono_now()), "hold_ms", (json_int_t)r->spec.hold_ms,
-		"targets", (int)r->n_targets, "weakened", (int)record_on(r));
-	json_object_set_new(j, "moved", json_real(rounded(drill_moves(r->kind) ? moved(d) : 0)));
+		drill_state_str(r->state), "began", report_wall(r->began_wall_ms), "paused", r->paused,
+		"running_ms", (json_int_t)ran_ms, "left_ms", (json_int_t)(r->spec.max_ms - ran_ms),
+		"state_ms", (json_int_t)mono_diff_ms(d->state_at, mono_now()), "hold_ms",
+		(json_int_t)r->spec.hold_ms, "targets", (int)r->n_targets, "weakened", (int)record_on(r));
+	json_object_set_new(j, "moved", json_real(rounded(may_move(d) ? moved(d) : 0)));
 	json_object_set_new(j, "peak", peak_json(d));
 	json_object_set_new(j, "alarm", r->alarm[0] ? json_string(r->alarm) : json_null());
 	json_object_set_new(j, "why", json_string(r->why));
@@ -115,7 +121,8 @@ json_t *drills_report(const struct drills *d, const char *id)
 {
 	auto_free char *text = NULL;
 	char key[64], *end;
-	unsigned long n = id[0] == 'd' ? strtoul(id + 1, &end, 10) : 0;
+	bool good = id[0] == 'd' && id[1] >= '0' && id[1] <= '9'; /* strtoul takes "+7", too */
+	unsigned long n = good ? strtoul(id + 1, &end, 10) : 0;
 
 	if (!n || n > d->last_id || *end)
 		return NULL;

@@ -265,6 +265,10 @@ static void test_wrong_requests(void **state)
 		if (!has(w->p.wrong, "pointer", rows[i].pointer))
 			fail_msg("row %zu: no error at %s", i, rows[i].pointer);
 	}
+	snprintf(w->spec.kind, NAME_LEN, "sofdrain");
+	look(w); /* says which there are */
+	json_t *e = json_array_get(w->p.wrong, 0);
+	assert_non_null(strstr(json_string_value(json_object_get(e, "reason")), "soft-drain, hard-withdraw"));
 	w->spec = (struct drill_spec){ .kind = "soft-drain", .hold_ms = -1, .max_ms = 1 };
 	look(w); /* all of it at once */
 	assert_true(has(w->p.wrong, "pointer", "/site") && has(w->p.wrong, "pointer", "/reason") &&
@@ -421,7 +425,7 @@ static void test_schedule(void **state)
 		"'drills':[{'name':'a','every_days':7,'spec':{}},{'name':'b','every_days':30,'spec':{}}]}");
 	json_auto_t *never = json_object(), *last = json_pack("{s:I, s:I}", "a", (json_int_t)(TUESDAY - DAY),
 							      "b", (json_int_t)(TUESDAY - 31 * DAY));
-	json_auto_t *errors = json_array();
+	json_auto_t *errors = json_array(), *none = json_object();
 	char why[128];
 
 	(void)state;
@@ -433,13 +437,21 @@ static void test_schedule(void **state)
 	assert_false(schedule_open(s, TUESDAY + 3600000, why)); /* 11:00 is over */
 	assert_false(schedule_open(s, TUESDAY + 7 * DAY, why)); /* 1 December */
 	assert_string_equal(why, "blackout: end of year");
-	const json_t *due = schedule_due(s, last, TUESDAY); /* a is not due, b is */
+	const json_t *due = schedule_due(s, last, none, TUESDAY); /* a is not due, b is */
 	assert_string_equal(json_string_value(json_object_get(due, "name")), "b");
-	assert_non_null(schedule_due(s, never, TUESDAY));
+	/* one that is refused lets the others go first, and is asked for again in its time */
+	json_auto_t *refused = json_pack("{s:I}", "b", (json_int_t)(TUESDAY - 1000));
+	assert_null(schedule_due(s, last, refused, TUESDAY));
+	due = schedule_due(s, never, refused, TUESDAY);
+	assert_string_equal(json_string_value(json_object_get(due, "name")), "a");
+	assert_non_null(schedule_due(s, last, refused, TUESDAY + SCHEDULE_AGAIN_MS));
+	json_object_set_new(refused, "b", json_integer(TUESDAY + 365 * DAY)); /* the clock was set back */
+	assert_non_null(schedule_due(s, last, refused, TUESDAY));
+	assert_non_null(schedule_due(s, never, none, TUESDAY));
 	json_object_set_new(s, "enabled", json_false());
-	assert_null(schedule_due(s, never, TUESDAY));
+	assert_null(schedule_due(s, never, none, TUESDAY));
 	json_auto_t *off = json_object(); /* nothing was ever set */
-	assert_null(schedule_due(off, never, TUESDAY));
+	assert_null(schedule_due(off, never, none, TUESDAY));
 }
 
 static void test_schedule_errors(void **state)
@@ -461,7 +473,12 @@ static void test_schedule_errors(void **state)
 		  "/blackout/0/from" },
 		{ "{'enabled':true,'blackout':[{'from':'yesterday','to':'2026-12-01','reason':''}]}",
 		  "/blackout/0/from" },
+		{ "{'enabled':true,'blackout':[{'from':'2026-02-30','to':'2026-12-01','reason':''}]}",
+		  "/blackout/0/from" },
 		{ "{'enabled':true,'drills':[{'name':'','every_days':7,'spec':{}}]}", "/drills/0/name" },
+		{ "{'enabled':true,'drills':[{'name':'x','every_days':7,'spec':{}},"
+		  "{'name':'x','every_days':1,'spec':{}}]}",
+		  "/drills/1/name" },
 		{ "{'enabled':true,'drills':[{'name':'x','every_days':0,'spec':{}}]}",
 		  "/drills/0/every_days" },
 		{ "{'enabled':true,'drills':[{'name':'x','every_days':1,'spec':7}]}", "/drills/0/spec" },
@@ -532,7 +549,7 @@ static void test_report(void **state)
 	auto_buf html = { 0 };
 
 	snprintf(w->spec.reason, TEXT_LEN, "a *bold* <script>alert(1)</script> reason");
-	record_init(&r, 7, &w->spec, "anna");
+	record_init(&r, 7, &w->spec, "<img>anna");
 	r.began_wall_ms = TUESDAY;
 	json_array_append_new(
 		r.stages,
@@ -560,7 +577,11 @@ static void test_report(void **state)
 	report_markdown(j, &md);
 	assert_non_null(strstr(md.data, "# Drill d7: soft-drain of site nyc"));
 	assert_non_null(strstr(md.data, "a \\*bold\\* \\<script\\>"));
+	assert_non_null(strstr(md.data, "by \\<img\\>anna"));
+	assert_non_null(strstr(md.data, "| 100 | ams | 20.0 % | 40.0 % | 30.0 % | 50.0 % | 45.0 % | yes |"));
+	assert_non_null(strstr(md.data, "nobody looked")); /* not: nothing was lost */
 	report_html(j, &html);
+	assert_non_null(strstr(html.data, "nobody looked"));
 	assert_null(strstr(html.data, "<script"));
 	assert_null(strstr(html.data, "http"));
 	assert_non_null(strstr(html.data, "<polyline"));
@@ -569,6 +590,13 @@ static void test_report(void **state)
 	f.drained = 0.3;
 	json_auto_t *bad = report_json(&r, &s, &f);
 	assert_string_equal(json_string_value(json_object_get(bad, "verdict")), "failed");
+	memset(r.why, 'w', TEXT_LEN - 2); /* the longest reason is told to its end */
+	r.why[TEXT_LEN - 2] = '!';
+	snprintf(r.alarm, sizeof(r.alarm), "drops");
+	json_auto_t *aborted = report_json(&r, &s, &f);
+	auto_buf page = { 0 };
+	report_html(aborted, &page);
+	assert_non_null(strstr(page.data, "w!"));
 	series_done(&s);
 	record_done(&r);
 }

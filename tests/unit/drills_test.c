@@ -265,6 +265,13 @@ static void test_one_at_a_time_and_what_it_may_be_told(void **state)
 	struct op_result r = drills_start(w.c.drills, "anna", &s, &drill);
 	assert_int_equal(r.status, 409);
 	json_decref(r.errors);
+	json_auto_t *shown = drills_get(w.c.drills, "d1");
+	assert_memory_equal(json_string_value(json_object_get(shown, "began")), "2026-11-24T1", 12);
+	w.times[2] = 0.5; /* the load moves by itself: that is not the drill */
+	second();
+	json_auto_t *later = drills_get(w.c.drills, "d1");
+	assert_true(json_real_value(json_object_get(later, "moved")) < 0.01);
+	w.times[2] = 1;
 	assert_int_equal(drills_pause(w.c.drills, "anna", "d1", "").status, 409); /* preflight */
 	assert_int_equal(drills_pause(w.c.drills, "anna", "d9", "").status, 404);
 	assert_true(run_to(DRILL_50, 60) > 0);
@@ -297,6 +304,7 @@ static void test_frozen_in_the_middle(void **state)
 	w.guard = GUARD_I10;
 	assert_true(run_to(DRILL_RESTORE, 60) > 0);
 	assert_true(run_to(DRILL_CLOSED, 60) < 0);
+	assert_int_equal(record_on(&w.c.drills->r), 2); /* what is shown is what is so */
 	assert_true(w.c.drills->running);
 	w.guard = GUARD_OK;
 	assert_true(run_to(DRILL_CLOSED, 15) > 0);
@@ -506,6 +514,44 @@ static void test_scheduled(void **state)
 	assert_false(w.c.drills->running); /* not due again for a week */
 }
 
+/* nothing keeps the others from their turn: not one that is refused each time, nor a planner that is busy */
+static void test_a_scheduled_drill_that_is_refused(void **state)
+{
+	json_auto_t *s = json_pack("{s:b, s:[{s:[s], s:s, s:s}], s:[{s:s, s:i, s:{s:s, s:s, s:s}}, {s:s, "
+				   "s:i, s:{s:s, s:s, s:s}}]}",
+				   "enabled", 1, "windows", "days", "tue", "from", "00:00", "to", "24:00",
+				   "drills", "name", "never", "every_days", 1, "spec", "kind", "soft-drain",
+				   "site", "nyc", "reason", "x", "name", "later", "every_days", 30, "spec",
+				   "kind", "tabletop", "site", "ams", "reason", "y");
+	json_auto_t *wide = json_deep_copy(s);
+
+	(void)state;
+	json_object_set_new(json_object_get(json_array_get(json_object_get(wide, "drills"), 0), "spec"),
+			    "nod", json_string("nyc1"));
+	struct op_result r = drills_set_schedule(w.c.drills, "anna", wide);
+	assert_int_equal(r.status, 422);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(r.errors, 0), "pointer")),
+			    "/drills/0/spec/nod");
+	json_decref(r.errors);
+	w.c.model.nodes[2].no_drills = true;
+	w.busy = true;
+	assert_int_equal(drills_set_schedule(w.c.drills, "anna", s).status, 200);
+	half_second();
+	assert_false(w.c.drills->running);
+	w.busy = false;
+	half_second();
+	assert_false(w.c.drills->running); /* refused */
+	half_second();
+	assert_true(w.c.drills->running);
+	assert_string_equal(w.c.drills->r.spec.site, "ams");
+	assert_true(run_to(DRILL_CLOSED, 120) > 0);
+	w.c.model.nodes[2].no_drills = false;
+	for (int i = 0; i < 1400 && !w.c.drills->running; i++)
+		half_second();
+	assert_true(w.c.drills->running);
+	assert_string_equal(w.c.drills->r.spec.site, "nyc");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +574,7 @@ int main(void)
 		T(test_never_read_back),
 		T(test_a_surge_without_an_answer_fails),
 		T(test_scheduled),
+		T(test_a_scheduled_drill_that_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
