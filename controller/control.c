@@ -55,12 +55,13 @@ struct gone {
 	size_t n;
 };
 
-/* Of a key "grade/SITE/SHARD", "drain/site/SITE", "drain/node/NODE", "drain/service/SERVICE/SITE". */
+/* Of a key "grade/SITE/SHARD", "hand/SITE/SHARD", "drain/site/SITE", "drain/node/NODE",
+ * "drain/service/SERVICE/SITE". */
 static bool key_is_gone(const struct cluster *cl, const char *key)
 {
 	char a[NAME_LEN] = "", b[NAME_LEN] = "";
 
-	if (sscanf(key, "grade/%63[^/]/%63[^/]", a, b) == 2)
+	if (sscanf(key, "grade/%63[^/]/%63[^/]", a, b) == 2 || sscanf(key, "hand/%63[^/]/%63[^/]", a, b) == 2)
 		return cluster_site(cl, a) < 0 || cluster_shard(cl, b) < 0;
 	if (sscanf(key, "drain/site/%63[^/]", a) == 1)
 		return cluster_site(cl, a) < 0;
@@ -85,15 +86,15 @@ static int find_gone(const char *key, const char *value, void *arg)
  * it came back. The document is stored by now; what cannot be forgotten is tried with the next one. */
 static void forget_gone(struct controller *c)
 {
+	static const char *const prefixes[] = { "drain/", "grade/", "hand/" };
 	auto_free struct gone *g = xcalloc(1, sizeof(*g));
 	struct store_op ops[FORGET_AT_ONCE];
 
 	g->cl = c->model.cl;
 	do {
 		g->n = 0;
-		store_each(c->store, "drain/", find_gone, g);
-		if (g->n < FORGET_AT_ONCE)
-			store_each(c->store, "grade/", find_gone, g);
+		for (size_t i = 0; i < ARRAY_LEN(prefixes) && g->n < FORGET_AT_ONCE; i++)
+			store_each(c->store, prefixes[i], find_gone, g);
 		for (size_t i = 0; i < g->n; i++)
 			ops[i] = (struct store_op){ g->keys[i], NULL };
 		if (g->n &&
@@ -158,12 +159,12 @@ struct op_result control_set_mode(struct controller *c, const char *actor, enum 
 				  const char *reason)
 {
 	struct model *m = &c->model;
-	struct store_op op = { "mode", steer_mode_str(mode) };
+	struct store_op ops[] = { { "mode", steer_mode_str(mode) }, { "mode_reason", reason } };
 
 	if (m->mode == mode)
 		return op_result(200, "mode is %s already", steer_mode_str(mode));
 	int err =
-		events_emit(c->events, &op, 1, "mode", "info",
+		events_emit(c->events, ops, ARRAY_LEN(ops), "mode", "info",
 			    json_pack("{s:s, s:s, s:s, s:s}", "actor", actor, "from", steer_mode_str(m->mode),
 				      "to", steer_mode_str(mode), "reason", reason),
 			    "mode %s -> %s by %s: %s", steer_mode_str(m->mode), steer_mode_str(mode), actor,
@@ -249,18 +250,38 @@ static int load_grade(const char *key, const char *value, void *arg)
 	return 0;
 }
 
-/* What the hands ask for is ordered already, as far as it came: not again because of the restart. */
+static int load_hand(const char *key, const char *value, void *arg)
+{
+	struct controller *c = arg;
+	char site[NAME_LEN], shard[NAME_LEN];
+
+	if (sscanf(key, "hand/%63[^/]/%63s", site, shard) != 2)
+		return 0;
+	ssize_t i = cluster_site(c->model.cl, site), k = cluster_shard(c->model.cl, shard);
+	ssize_t g = cluster_grade(c->model.cl, value);
+	if (i >= 0 && k >= 0 && g >= 0)
+		model_cell(&c->model, (size_t)i, (size_t)k)->base = (uint8_t)g;
+	return 0;
+}
+
+/* What the hands ask for is ordered already, as far as it came: not again because of the restart. Where it
+ * did not come that far, base says what was ordered last, and the rounds follow. */
 static void take_hands(struct model *m)
 {
 	for (size_t i = 0; i < m->cl->n_sites; i++)
-		for (size_t k = 0; k < m->cl->n_shards; k++)
-			model_cell(m, i, k)->base = model_hand(m, i, k).base;
+		for (size_t k = 0; k < m->cl->n_shards; k++) {
+			struct cell_live *cell = model_cell(m, i, k);
+			struct hand h = model_hand(m, i, k);
+			if (cell->ordered && model_hand_done(m, cell, &h))
+				cell->base = h.base;
+		}
 }
 
 /* Everything below is set again by what is stored, or is gone. */
 static void forget(struct model *m)
 {
 	m->mode = MODE_OBSERVE;
+	m->mode_reason[0] = 0;
 	for (size_t i = 0; i < m->cl->n_sites; i++)
 		m->sites[i].drain = (struct drain){ 0 };
 	for (size_t i = 0; i < m->cl->n_nodes; i++)
@@ -280,6 +301,7 @@ static void forget(struct model *m)
 int control_read(struct controller *c, char *ret_why)
 {
 	auto_free char *mode = NULL;
+	auto_free char *reason = NULL;
 	int err = load_cluster(c, ret_why);
 
 	if (err < 0)
@@ -288,7 +310,10 @@ int control_read(struct controller *c, char *ret_why)
 	c->reads++;
 	if (store_get(c->store, "mode", &mode) == 0)
 		steer_mode_parse(mode, &c->model.mode);
+	if (store_get(c->store, "mode_reason", &reason) == 0)
+		snprintf(c->model.mode_reason, sizeof(c->model.mode_reason), "%s", reason);
 	store_each(c->store, "grade/", load_grade, c);
+	store_each(c->store, "hand/", load_hand, c);
 	drains_load(c);
 	overrides_load(c);
 	take_hands(&c->model);

@@ -6,6 +6,8 @@
 #ifndef CTRL_DRAIN_H
 #define CTRL_DRAIN_H
 
+#define DRAIN_WEIGHT 1 /* of a drained node inside its site */
+
 enum drain_stage {
 	DRAIN_OFF,
 	DRAIN_DRAINING,	 /* the drain grade is ordered, the routers do not all have it yet */

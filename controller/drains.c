@@ -147,25 +147,31 @@ static bool helped(const struct model *m, const struct subject *s, char *ret_why
 	return true;
 }
 
-/* 0, or ERR_GUARD with the reason: may what is concerned be weakened to this grade now? */
+/* 0, or ERR_GUARD with the reason: may what is concerned be weakened to this grade now? What the drain of a
+ * node leaves to others of its site is not weakened; where they are there only in the document, it is. */
 static int ask_guard(struct controller *c, const struct subject *s, const char *grade, char *ret_why)
 {
 	const struct model *m = &c->model;
+	bool others = others_carry_on(m, s);
 	auto_free struct move *moves = xcalloc(m->cl->n_shards, sizeof(*moves));
 	uint8_t to = (uint8_t)cluster_grade(m->cl, grade);
 	struct guard_verdict verdict = { 0 };
 	size_t n = 0;
 
-	if (others_carry_on(m, s))
-		return strcmp(grade, "withdrawn") != 0 || helped(m, s, ret_why) ? 0 : ERR_GUARD;
+	if (others && strcmp(grade, "withdrawn") == 0)
+		return helped(m, s, ret_why) ? 0 : ERR_GUARD;
 	for (size_t k = 0; k < m->cl->n_shards; k++) {
 		const struct cell_live *cell = model_cell(m, s->site, k);
 		uint8_t from = cell_order(cell);
-		if (concerns(m, s, k) && !cell->pinned && cell->announced && from < to)
+		if (others && (!m->nodes[s->at].shards[k].announced || model_carried(m, s->at, k)))
+			continue;
+		if (concerns(m, s, k) && cell->announced && from < to)
 			moves[n++] = (struct move){
 				.site = s->site, .shard = k, .from = from, .to = to, .kind = MOVE_OPERATOR
 			};
 	}
+	if (others && !n)
+		return 0;
 	int err = rounds_guard_operator(c->rounds, moves, n, &verdict);
 	if (err < 0)
 		snprintf(ret_why, STEER_TEXT, "%s: %.240s", guard_str(verdict.id), verdict.why);
@@ -250,6 +256,8 @@ static struct drain drain_begin(const struct model *m, const struct subject *s, 
 			   .since = mono_now(),
 			   .stage_since = mono_now(),
 			   .expires_wall_ms = a->expires_s ? wall_now_ms() + a->expires_s * 1000 : 0,
+			   .expires_at = a->expires_s ? mono_add_ms(mono_now(), a->expires_s * 1000)
+						      : (mono_t){ 0 },
 			   .wait_ms = a->wait_s * 1000,
 			   .residual = a->residual_pct / 100,
 			   .load_before_bps = load,
@@ -309,6 +317,8 @@ struct op_result control_undrain(struct controller *c, const char *actor, enum d
 	if (write_down(c, &s, &next, "info", actor, text) < 0)
 		return op_store_failed(c);
 	*d = (struct drain){ 0 };
+	for (size_t k = 0; kind == DRAIN_NODE && k < c->model.cl->n_shards; k++)
+		c->model.nodes[s.at].shards[k].hand_weight = DRAIN_WEIGHT;
 	rounds_follow(c->rounds);
 	return op_result(200, "%s is given back", what);
 }
@@ -363,7 +373,7 @@ static void go_on(struct controller *c, const struct subject *s, struct drain *d
 	mono_t now = mono_now();
 	int64_t stage_ms = mono_diff_ms(d->stage_since, now);
 
-	if (d->expires_wall_ms && wall_now_ms() > d->expires_wall_ms) {
+	if (model_is_over(d->expires_at, now)) {
 		control_undrain(c, "expiry", s->kind, s->name, s->site_name, "its time is over");
 		return;
 	}
@@ -453,6 +463,7 @@ static bool read_text(const char *value, struct drain *ret)
 			       .since = mono_of(since),
 			       .stage_since = mono_of(stage_since),
 			       .expires_wall_ms = expires,
+			       .expires_at = model_deadline(expires, since),
 			       .wait_ms = wait,
 			       .residual = residual,
 			       .load_before_bps = before };

@@ -114,7 +114,7 @@ static uint32_t intent_weight(const struct node_live *n, size_t shard)
 	if (n->shards[shard].weight_pin)
 		return (uint32_t)n->shards[shard].weight_pin;
 	if (n->drain.on)
-		return 1;
+		return DRAIN_WEIGHT;
 	return (uint32_t)(n->weight > 0 ? n->weight : 100);
 }
 
@@ -331,9 +331,7 @@ static void take_routes(struct session *s, const struct route_state *routes, siz
 		}
 		ns->announced = all;
 		ns->grade = grade;
-		/* an adopted weight is kept: a restarted controller changes nothing */
-		if (n->weight == 0 && ns->announced && ns->weight)
-			n->weight = (int)ns->weight;
+		model_adopt_weight(n, k);
 	}
 }
 

@@ -133,6 +133,25 @@ void model_done(struct model *m)
 	*m = (struct model){ 0 };
 }
 
+mono_t model_deadline(int64_t wall_ms, int64_t since_wall_ms)
+{
+	int64_t most = wall_ms - since_wall_ms, left = wall_ms - wall_now_ms();
+
+	if (!wall_ms)
+		return (mono_t){ 0 };
+	left = left < most ? left : most;
+	return mono_add_ms(mono_now(), left > 0 ? left : -1);
+}
+
+void model_adopt_weight(struct node_live *n, size_t shard)
+{
+	const struct node_shard *ns = &n->shards[shard];
+
+	if (n->weight == 0 && ns->announced && ns->weight && !n->drain.on && !ns->weight_pin &&
+	    ns->weight != ns->hand_weight)
+		n->weight = (int)ns->weight;
+}
+
 /* -- the operator's hand ----------------------------------------------------------------------------- */
 
 static void pin_grade(struct model *m, const struct override *o)
@@ -166,6 +185,41 @@ void model_pin(struct model *m)
 		(m->overrides[i].grade[0] ? pin_grade : pin_weight)(m, &m->overrides[i]);
 }
 
+bool model_hand_done(const struct model *m, const struct cell_live *cell, const struct hand *h)
+{
+	const struct grade *g = m->cl->grades.g;
+
+	if (h->exact)
+		return cell->ordered && cell->wanted == h->base;
+	return h->base && g[cell_order(cell)].strength >= g[h->base].strength;
+}
+
+bool model_hand_moved(const struct model *m, const struct cell_live *cell, const struct hand *h)
+{
+	const struct grade *g = m->cl->grades.g;
+
+	return g[cell->base].strength > g[h->base].strength ||
+	       ((cell->base != h->base || h->exact) && !model_hand_done(m, cell, h));
+}
+
+/* Is there, is well and is not on its way out. */
+static bool carries(const struct node_live *n, size_t shard)
+{
+	const struct node_shard *ns = &n->shards[shard];
+
+	return !n->drain.on && n->connected && n->bgp_ok && ns->service_up && ns->announced;
+}
+
+bool model_carried(const struct model *m, size_t node, size_t shard)
+{
+	const struct cl_site *site = &m->cl->sites[m->cl->nodes[node].site];
+
+	for (size_t i = 0; i < site->n_nodes; i++)
+		if (site->nodes[i] != node && carries(&m->nodes[site->nodes[i]], shard))
+			return true;
+	return false;
+}
+
 bool model_covered(const struct model *m, size_t node, size_t shard)
 {
 	size_t at = m->cl->nodes[node].site;
@@ -174,11 +228,9 @@ bool model_covered(const struct model *m, size_t node, size_t shard)
 
 	for (size_t i = 0; i < site->n_nodes; i++) {
 		const struct node_live *o = &m->nodes[site->nodes[i]];
-		const struct node_shard *ns = &o->shards[shard];
-		bool carries = site->nodes[i] != node && !o->drain.on && o->connected && o->bgp_ok &&
-			       ns->service_up && ns->announced;
-		any |= carries;
-		sure |= carries && !node_shard_may_go(ns);
+		bool other = site->nodes[i] != node && carries(o, shard);
+		any |= other;
+		sure |= other && !node_shard_may_go(&o->shards[shard]);
 	}
 	return sure || (any && model_cell(m, at, shard)->may_withdraw);
 }

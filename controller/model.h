@@ -16,7 +16,8 @@ struct drain {
 	bool keep; /* stays at the drain grade, is not withdrawn */
 	char reason[TEXT_LEN], actor[NAME_LEN];
 	mono_t since, stage_since;
-	int64_t expires_wall_ms;	  /* 0: until undrained */
+	int64_t expires_wall_ms;	  /* 0: until undrained; to be shown and stored */
+	mono_t expires_at;		  /* the same, and what counts: see model_deadline */
 	int64_t wait_ms;		  /* then it is withdrawn however much is left */
 	double residual;		  /* of load_before_bps: below it the fall is complete */
 	double load_before_bps, load_bps; /* at the start; in the last round */
@@ -33,9 +34,10 @@ struct override {
 	int weight;
 	char reason[TEXT_LEN], actor[NAME_LEN];
 	int64_t since_wall_ms;
-	int64_t expires_wall_ms;    /* 0: until deleted */
-	int64_t confirm_by_wall_ms; /* 0: confirmed; else it reverts by itself then */
-	bool held;		    /* its end was refused and said so */
+	int64_t expires_wall_ms;       /* 0: until deleted */
+	int64_t confirm_by_wall_ms;    /* 0: confirmed; else it reverts by itself then */
+	mono_t expires_at, confirm_at; /* the same, and what counts: see model_deadline */
+	bool held;		       /* its end was refused and said so */
 };
 
 /* One (node, shard). */
@@ -44,7 +46,8 @@ struct node_shard {
 	bool announced; /* read back by the agent from its RIB-out: every prefix of the shard */
 	uint8_t grade;	/* what the routers have */
 	uint32_t weight, neighbours;
-	int weight_pin; /* by an override; 0: none */
+	int weight_pin;	      /* by an override; 0: none */
+	uint32_t hand_weight; /* of the last hand that ended, and may be at the routers still; 0: none */
 	char error[TEXT_LEN];
 	double in_bps, out_bps, pps, syn_rate; /* measured */
 	double lo[RES_N], hi[RES_N];	       /* offered */
@@ -156,11 +159,29 @@ struct hand {
 	const char *why; /* "" when nobody's hand is on it; lives as long as the model is not changed */
 };
 struct hand model_hand(const struct model *m, size_t site, size_t shard);
+/* The cell is ordered so. What is weaker than a drain stays so; an override is meant as it says. */
+bool model_hand_done(const struct model *m, const struct cell_live *cell, const struct hand *h);
+/* The hand has moved (drain, override, their end) since base was set: that is an order, in every mode but
+ * freeze. */
+bool model_hand_moved(const struct model *m, const struct cell_live *cell, const struct hand *h);
+/* Other nodes of its site carry this shard in good health. */
+bool model_carried(const struct model *m, size_t node, size_t shard);
 /* Other nodes of its site carry this shard in good health, and one of them surely stays, or the whole site
  * may go. */
 bool model_covered(const struct model *m, size_t node, size_t shard);
 /* Puts the overrides on the cells and weights they name; after any change of overrides or document. */
 void model_pin(struct model *m);
+/* A deadline made at since_wall_ms (by the wall clock, which goes on while no controller runs) as one that no
+ * step of that clock moves from here on. A clock that was wrong at the start puts it off by no more than it
+ * was long. Unset: wall_ms is 0. */
+mono_t model_deadline(int64_t wall_ms, int64_t since_wall_ms);
+static inline bool model_is_over(mono_t deadline, mono_t now)
+{
+	return mono_is_set(deadline) && mono_diff_ms(deadline, now) > 0;
+}
+/* The weight a node has by its routers, where we do not know one: a restarted controller changes nothing. Not
+ * what a hand put there (an override, a drain), which must not outlive the hand. */
+void model_adopt_weight(struct node_live *n, size_t shard);
 const char *steer_mode_str(enum steer_mode mode); /* "observe", "steer", "freeze" */
 int steer_mode_parse(const char *s, enum steer_mode *ret_mode);
 #endif

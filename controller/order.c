@@ -3,12 +3,25 @@
  * Owns nothing. */
 #include "controller/order.h"
 
+#include <string.h>
+
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 
-void order_key(const struct cluster *cl, size_t site, size_t shard, char *ret_key, size_t size)
+void order_ops(const struct cluster *cl, size_t site, size_t shard, uint8_t to, uint8_t hand,
+	       struct order_keys *keys, struct store_op *ret_ops)
 {
-	snprintf(ret_key, size, "grade/%s/%s", cl->sites[site].name, cl->shards[shard].name);
+	const char *at = cl->sites[site].name, *what = cl->shards[shard].name;
+
+	snprintf(keys->grade, sizeof(keys->grade), "grade/%s/%s", at, what);
+	snprintf(keys->hand, sizeof(keys->hand), "hand/%s/%s", at, what);
+	ret_ops[0] = (struct store_op){ keys->grade, cl->grades.g[to].name };
+	ret_ops[1] = (struct store_op){ keys->hand, hand ? cl->grades.g[hand].name : NULL };
+}
+
+static bool is_hand(const struct change *ch)
+{
+	return strcmp(ch->kind, ORDER_HAND) == 0;
 }
 
 bool order_store_fails(const struct controller *c)
@@ -38,15 +51,14 @@ static int tell_orders(struct controller *c, const struct change *ch, size_t n, 
 		       size_t n_with, bool stored)
 {
 	const struct cluster *cl = c->model.cl;
-	auto_free struct store_op *ops = xcalloc(n + n_with, sizeof(*ops));
+	auto_free struct store_op *ops = xcalloc(2 * n + n_with, sizeof(*ops));
 	auto_free struct events_draft *drafts = xcalloc(n, sizeof(*drafts));
-	auto_free char *keys = xcalloc(n, 3 * NAME_LEN);
+	auto_free struct order_keys *keys = xcalloc(n, sizeof(*keys));
 	size_t n_ops = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		char *key = keys + i * 3 * NAME_LEN;
-		order_key(cl, ch[i].site, ch[i].shard, key, 3 * NAME_LEN);
-		ops[n_ops++] = (struct store_op){ key, cl->grades.g[ch[i].to].name };
+		order_ops(cl, ch[i].site, ch[i].shard, ch[i].to, ch[i].to, &keys[i], &ops[n_ops]);
+		n_ops += is_hand(&ch[i]) ? 2 : 1; /* the others leave the hand's key as it is */
 		drafts[i] = order_event(c, &ch[i]);
 	}
 	for (size_t i = 0; i < n_with; i++)
@@ -91,7 +103,8 @@ static int order_together(struct controller *c, const struct change *ch, size_t 
 size_t order_all(struct controller *c, const struct change *ch, size_t n, const struct store_op *with,
 		 size_t n_with)
 {
-	size_t most = (store_ops_max(c->store) - n_with) / 2, done = 0;
+	size_t each = n && is_hand(ch) ? 3 : 2; /* keys and an event */
+	size_t most = (store_ops_max(c->store) - n_with) / each, done = 0;
 
 	while (done < n) {
 		size_t part = n - done < most ? n - done : most;

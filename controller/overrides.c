@@ -2,7 +2,7 @@
  * Overrides: an operator's own grade for a (site, shard), or weight for a (node, shard). Made, confirmed and
  * ended here, written to the store with each event; the model keeps the list and rounds.c follows it.
  * An override: WAITING for confirmation (when asked for) -> CONFIRMED -> gone, or WAITING -> reverted by
- * itself. Deadlines are wall time, so that they go on running while no controller does.
+ * itself. Deadlines are stored as wall time, so that they go on running while no controller does.
  * Key: override/ID. */
 #include <string.h>
 
@@ -30,6 +30,9 @@ static void drop(struct model *m, const struct override *o)
 {
 	size_t at = (size_t)(o - m->overrides);
 
+	ssize_t node = cluster_node(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
+	if (!o->grade[0] && node >= 0 && shard >= 0)
+		m->nodes[node].shards[shard].hand_weight = (uint32_t)o->weight;
 	memmove(&m->overrides[at], &m->overrides[at + 1], (m->n_overrides - at - 1) * sizeof(*o));
 	m->n_overrides--;
 	model_pin(m);
@@ -116,6 +119,12 @@ static int ask_guard(struct controller *c, const struct override *o, uint8_t to,
 
 /* -- operations -------------------------------------------------------------------------------------- */
 
+static void set_deadlines(struct override *o)
+{
+	o->expires_at = model_deadline(o->expires_wall_ms, o->since_wall_ms);
+	o->confirm_at = model_deadline(o->confirm_by_wall_ms, o->since_wall_ms);
+}
+
 static struct override override_of(const char *actor, const struct override_ask *a)
 {
 	int64_t now = wall_now_ms();
@@ -124,6 +133,7 @@ static struct override override_of(const char *actor, const struct override_ask 
 			      .expires_wall_ms = a->expires_s ? now + a->expires_s * 1000 : 0,
 			      .confirm_by_wall_ms = a->confirm_s ? now + a->confirm_s * 1000 : 0 };
 
+	set_deadlines(&o);
 	snprintf(o.place, sizeof(o.place), "%s", a->site ? a->site : a->node);
 	snprintf(o.shard, sizeof(o.shard), "%s", a->shard);
 	snprintf(o.grade, sizeof(o.grade), "%s", a->site ? a->grade : "");
@@ -175,6 +185,7 @@ struct op_result control_override_confirm(struct controller *c, const char *acto
 		return op_result(200, "%s is confirmed already", id);
 	struct override next = *o;
 	next.confirm_by_wall_ms = 0;
+	next.confirm_at = (mono_t){ 0 };
 	if (write_down(c, &next, false, actor, "confirmed", o->reason) < 0)
 		return op_store_failed(c);
 	*o = next;
@@ -221,28 +232,32 @@ struct op_result control_override_delete(struct controller *c, const char *actor
 
 /* -- the round --------------------------------------------------------------------------------------- */
 
-/* NULL: it stays. */
-static const char *over(const struct override *o, int64_t now_ms)
+struct ending {
+	const char *actor, *what, *why;
+};
+
+/* Why and how it ends now; NULL: it stays. */
+static const struct ending *over(const struct override *o, mono_t now)
 {
-	if (o->confirm_by_wall_ms && now_ms > o->confirm_by_wall_ms)
-		return "not confirmed in time";
-	if (o->expires_wall_ms && now_ms > o->expires_wall_ms)
-		return "its time is over";
-	return NULL;
+	static const struct ending unconfirmed = { "commit-confirm", "reverted", "not confirmed in time" },
+				   expired = { "expiry", "expired", "its time is over" };
+
+	return model_is_over(o->confirm_at, now)   ? &unconfirmed
+	       : model_is_over(o->expires_at, now) ? &expired
+						   : NULL;
 }
 
 void overrides_round(struct controller *c)
 {
 	struct model *m = &c->model;
-	int64_t now_ms = wall_now_ms();
+	mono_t now = mono_now();
 
 	for (size_t i = m->n_overrides; i-- > 0;) {
 		struct override *o = &m->overrides[i];
-		const char *why = over(o, now_ms);
-		if (!why)
+		const struct ending *e = over(o, now);
+		if (!e)
 			continue;
-		struct op_result r = end(c, o, o->confirm_by_wall_ms ? "commit-confirm" : "expiry",
-					 o->confirm_by_wall_ms ? "reverted" : "expired", why);
+		struct op_result r = end(c, o, e->actor, e->what, e->why);
 		if (r.status == 200 || o->held)
 			continue;
 		o->held = true;
@@ -272,6 +287,7 @@ static int load_override(const char *key, const char *value, void *arg)
 	o.since_wall_ms = since;
 	o.expires_wall_ms = expires;
 	o.confirm_by_wall_ms = confirm;
+	set_deadlines(&o);
 	snprintf(o.id, sizeof(o.id), "%s", key + strlen("override/"));
 	snprintf(o.place, sizeof(o.place), "%s", place);
 	snprintf(o.shard, sizeof(o.shard), "%s", shard);

@@ -67,7 +67,8 @@ static void order_new_cells(struct rounds *r)
 				order_one(r->c, i, k, cell->grade, "adopt",
 					  "announced already: taken over as it is");
 			else
-				order_one(r->c, i, k, cell->base, "start", "healthy and not announced yet");
+				order_one(r->c, i, k, model_hand(m, i, k).base, "start",
+					  "healthy and not announced yet");
 			/* each is a durable write: a large cluster takes some rounds rather than hold one up
 			 */
 			if (mono_diff_ms(mono_now(), until) <= 0)
@@ -344,25 +345,6 @@ static bool site_has_drained_node(const struct model *m, size_t site)
 	return false;
 }
 
-/* What is weaker than a drain stays so; an override is meant as it says. */
-static bool is_as_wanted(const struct cluster *cl, const struct cell_live *cell, const struct hand *h)
-{
-	uint8_t now = cell_order(cell);
-
-	if (h->exact)
-		return cell->ordered && cell->wanted == h->base;
-	return h->base && cl->grades.g[now].strength >= cl->grades.g[h->base].strength;
-}
-
-/* The operator's hand has moved (drain, override, their end): that is an order, in every mode but freeze. */
-static bool hand_moved(const struct model *m, const struct cell_live *cell, const struct hand *h)
-{
-	const struct grade *g = m->cl->grades.g;
-
-	return g[cell->base].strength > g[h->base].strength ||
-	       ((cell->base != h->base || h->exact) && !is_as_wanted(m->cl, cell, h));
-}
-
 /* The guard once more, for all that one site's hands weaken: each was allowed when it was asked for, but not
  * beside all others, nor in the world of now. n 0: nothing. */
 static bool hands_allowed(struct rounds *r, size_t site, const struct move *moves, size_t n)
@@ -393,8 +375,10 @@ static void follow_site(struct rounds *r, size_t site, mono_t until)
 			struct cell_live *cell = model_cell(m, site, k);
 			struct hand h = model_hand(m, site, k);
 			uint8_t now = cell_order(cell);
+			if (!cell->ordered && !cell->announced && !h.exact)
+				continue; /* nothing there yet to be weakened: when it comes */
 			bool weaker = m->cl->grades.g[h.base].strength > m->cl->grades.g[now].strength;
-			if (!hand_moved(m, cell, &h)) {
+			if (!model_hand_moved(m, cell, &h)) {
 				cell->base = h.base;
 			} else if (weaker && !weakens) {
 				moves = moves ? moves : xcalloc(m->cl->n_shards, sizeof(*moves));
@@ -403,7 +387,7 @@ static void follow_site(struct rounds *r, size_t site, mono_t until)
 							    .from = now,
 							    .to = h.base,
 							    .kind = MOVE_OPERATOR };
-			} else if (allowed && order_one(r->c, site, k, h.base, "operator",
+			} else if (allowed && order_one(r->c, site, k, h.base, ORDER_HAND,
 							h.held ? h.why : "drain or override ended")) {
 				cell->base = h.base;
 			}
@@ -460,8 +444,8 @@ static void save(struct rounds *r)
 static void save_orders(struct rounds *r)
 {
 	struct model *m = &r->c->model;
-	char keys[SAVE_CELLS][3 * NAME_LEN];
-	struct store_op ops[SAVE_CELLS];
+	auto_free struct order_keys *keys = xcalloc(SAVE_CELLS, sizeof(*keys));
+	struct store_op ops[2 * SAVE_CELLS];
 	struct cell_live *cells[SAVE_CELLS];
 	size_t n = 0;
 
@@ -470,11 +454,10 @@ static void save_orders(struct rounds *r)
 			if (!model_cell(m, i, k)->unsaved)
 				continue;
 			cells[n] = model_cell(m, i, k);
-			order_key(m->cl, i, k, keys[n], sizeof(keys[n]));
-			ops[n] = (struct store_op){ keys[n], m->cl->grades.g[cells[n]->wanted].name };
+			order_ops(m->cl, i, k, cells[n]->wanted, cells[n]->base, &keys[n], &ops[2 * n]);
 			n++;
 		}
-	if (n && store_write(r->c->store, ops, n, NULL) < 0)
+	if (n && store_write(r->c->store, ops, 2 * n, NULL) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		cells[i]->unsaved = false;

@@ -227,8 +227,6 @@ static void find_drains(const struct finder *f)
 
 static void find_overrides(const struct finder *f)
 {
-	int64_t now = wall_now_ms();
-
 	for (size_t i = 0; i < f->m->n_overrides; i++) {
 		const struct override *o = &f->m->overrides[i];
 		if (o->held)
@@ -237,7 +235,7 @@ static void find_overrides(const struct finder *f)
 		else if (o->confirm_by_wall_ms)
 			found(f, ALERT_WARNING, "override", o->id,
 			      "not confirmed: it reverts in %" PRId64 " s (%s: %s)",
-			      (o->confirm_by_wall_ms - now) / 1000, o->actor, o->reason);
+			      mono_diff_ms(f->now, o->confirm_at) / 1000, o->actor, o->reason);
 		else
 			found(f, ALERT_WARNING, "override", o->id, "held by %s: %s", o->actor, o->reason);
 	}

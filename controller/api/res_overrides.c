@@ -11,11 +11,11 @@ static void etag_of(const struct override *o, char *ret, size_t size)
 	snprintf(ret, size, "\"%llx-%d\"", (unsigned long long)o->since_wall_ms, !o->confirm_by_wall_ms);
 }
 
-static json_t *left_s(int64_t wall_ms)
+static json_t *left_s(mono_t deadline)
 {
-	int64_t left = wall_ms - wall_now_ms();
+	int64_t left = mono_diff_ms(mono_now(), deadline);
 
-	return wall_ms ? json_integer(left > 0 ? left / 1000 : 0) : json_null();
+	return mono_is_set(deadline) ? json_integer(left > 0 ? left / 1000 : 0) : json_null();
 }
 
 static json_t *override_json(const struct model *m, const struct override *o)
@@ -36,7 +36,7 @@ static json_t *override_json(const struct model *m, const struct override *o)
 					: o->confirm_by_wall_ms ? "unconfirmed"
 								: "active"));
 	json_object_set_new(j, "confirm_by", view_wall(o->confirm_by_wall_ms));
-	json_object_set_new(j, "confirm_left_s", left_s(o->confirm_by_wall_ms));
+	json_object_set_new(j, "confirm_left_s", left_s(o->confirm_at));
 	bool done =
 		known && (o->grade[0] ? model_cell(m, (size_t)place, (size_t)shard)->grade == (uint8_t)grade
 				      : m->nodes[place].shards[shard].weight == (uint32_t)o->weight);

@@ -92,6 +92,17 @@ static void report(double bps)
 	}
 }
 
+static void store_cell(size_t site, size_t k)
+{
+	const struct cell_live *cell = model_cell(m, site, k);
+	const char *name = m->cl->grades.g[cell->wanted].name, *shard = m->cl->shards[k].name;
+	auto_free char *grade_key = xasprintf("grade/%s/%s", m->cl->sites[site].name, shard);
+	auto_free char *hand_key = xasprintf("hand/%s/%s", m->cl->sites[site].name, shard);
+	struct store_op ops[] = { { grade_key, name }, { hand_key, cell->base ? name : NULL } };
+
+	store_write(c.store, ops, ARRAY_LEN(ops), NULL);
+}
+
 /* What the rounds do with the hands: ordered is had at once. */
 static void play(void)
 {
@@ -102,6 +113,7 @@ static void play(void)
 			struct cell_live *cell = model_cell(m, i, k);
 			cell->base = cell->wanted = cell->grade = model_hand(m, i, k).base;
 			cell->ordered = true;
+			store_cell(i, k);
 		}
 }
 
@@ -113,7 +125,7 @@ static void restart(void)
 	model_init(m, cluster_empty());
 	assert_int_equal(control_load(&c, why), 0);
 	for (size_t i = 0; i < m->cl->n_sites * m->cl->n_shards; i++)
-		m->cells[i].wanted = m->cells[i].grade = m->cells[i].base;
+		m->cells[i].grade = m->cells[i].wanted;
 }
 
 static int setup(void **state)
@@ -424,9 +436,89 @@ static void test_drain_goes_on_after_a_restart(void **state)
 	restart();
 	assert_int_equal(model_cell(m, A, 0)->base, grade("withdrawn"));
 	/* its time is over: given back */
-	m->sites[A].drain.expires_wall_ms = wall_now_ms() - 1;
+	m->sites[A].drain.expires_at = mono_add_ms(mono_now(), -1);
 	play();
 	assert_false(m->sites[A].drain.on);
+}
+
+static bool moved(size_t site, size_t k)
+{
+	const struct cell_live *cell = model_cell(m, site, k);
+	struct hand h = model_hand(m, site, k);
+
+	return model_hand_moved(m, cell, &h);
+}
+
+/* A crash, or another leader, between what is stored of a hand and what is ordered for it: in either
+ * direction the rounds still have to follow. */
+static void test_crash_before_the_order(void **state)
+{
+	(void)state;
+	start_drain(DRAIN_SITE, "a", NULL);
+	restart();
+	assert_true(m->sites[A].drain.on);
+	assert_int_equal(model_cell(m, A, 0)->wanted, 0);
+	assert_true(moved(A, 0) && moved(A, 1) && !moved(B, 0));
+	play();
+	restart();
+	assert_false(moved(A, 0));
+	m->sites[A].drain.stage = DRAIN_WAITING; /* the next stage is stored, and not ordered */
+	m->sites[A].drain.wait_ms = 0;
+	m->sites[A].drain.since = mono_add_ms(mono_now(), -1000);
+	report(1e6);
+	drains_round(&c);
+	assert_int_equal(m->sites[A].drain.stage, DRAIN_WITHDRAWN);
+	restart();
+	assert_int_equal(model_cell(m, A, 0)->base, grade("drain"));
+	assert_true(moved(A, 0));
+	play();
+	/* and its end: nothing else would ever give the site back in mode observe */
+	control_undrain(&c, "bob", DRAIN_SITE, "a", NULL, "");
+	restart();
+	assert_int_equal(model_cell(m, A, 0)->wanted, grade("withdrawn"));
+	assert_true(moved(A, 0) && moved(A, 1) && !moved(B, 0));
+	play();
+	restart();
+	assert_int_equal(model_cell(m, A, 0)->wanted, 0);
+	assert_false(moved(A, 0));
+}
+
+/* a2 is there in the document only: a1 is the site, whatever it is called. */
+static void test_node_without_others(void **state)
+{
+	(void)state;
+	m->nodes[1].connected = false;
+	guard.refuses = true;
+	assert_int_equal(start_drain(DRAIN_NODE, "a1", NULL).status, 409);
+	assert_int_equal(guard.moves, 2);
+	m->nodes[1].connected = true;
+	m->nodes[1].shards[1].service_up = false; /* carries s1 alone */
+	assert_int_equal(start_drain(DRAIN_NODE, "a1", NULL).status, 409);
+	assert_int_equal(guard.moves, 1);
+	guard.refuses = false;
+	assert_int_equal(start_drain(DRAIN_NODE, "a1", NULL).status, 200);
+}
+
+/* Steps of the wall clock end nothing early and keep nothing for ever. */
+static void test_deadlines(void **state)
+{
+	int64_t wall = wall_now_ms(), year = INT64_C(365) * 86400000;
+	mono_t now = mono_now(), unset = model_deadline(0, wall);
+
+	(void)state;
+	assert_false(mono_is_set(unset) || model_is_over(unset, now));
+	assert_in_range(mono_diff_ms(now, model_deadline(wall + 60000, wall - 60000)), 59000, 60100);
+	mono_t past = model_deadline(wall - 1, wall - 60000);
+	assert_true(model_is_over(past, mono_now()));
+	/* it was made by a clock ten years ahead of the one we have now: no longer than it was meant */
+	assert_in_range(mono_diff_ms(now, model_deadline(wall + 10 * year, wall + 10 * year - 60000)), 59000,
+			60100);
+	/* the clock steps while it runs */
+	control_drain(&c, "alice",
+		      &(struct drain_ask){ .kind = DRAIN_SITE, .name = "a", .reason = "x", .expires_s = 60 });
+	m->sites[A].drain.expires_wall_ms = wall - year;
+	play();
+	assert_true(m->sites[A].drain.on);
 }
 
 /* -- overrides --------------------------------------------------------------------------------------- */
@@ -489,7 +581,7 @@ static void test_commit_confirm(void **state)
 	assert_int_equal(model_hand(m, A, 0).base, grade("prepend1"));
 	play();
 	assert_int_equal(m->n_overrides, 1);
-	m->overrides[0].confirm_by_wall_ms = wall_now_ms() - 1;
+	m->overrides[0].confirm_at = mono_add_ms(mono_now(), -1);
 	play();
 	assert_int_equal(m->n_overrides, 0);
 	assert_int_equal(model_hand(m, A, 0).base, 0);
@@ -500,7 +592,7 @@ static void test_commit_confirm(void **state)
 	assert_int_equal(control_override_confirm(&c, "bob", "grade:a:s1").status, 200);
 	restart();
 	assert_int_equal(m->overrides[0].confirm_by_wall_ms, 0);
-	m->overrides[0].expires_wall_ms = wall_now_ms() - 1;
+	m->overrides[0].expires_at = mono_add_ms(mono_now(), -1);
 	play();
 	assert_int_equal(m->n_overrides, 0);
 }
@@ -532,6 +624,43 @@ static void test_weight(void **state)
 	assert_int_equal(m->nodes[cluster_node(m->cl, "a2")].shards[1].weight_pin, 0);
 }
 
+/* Started anew, the controller takes a node's weight from its routers, but not what a hand put there. */
+static void test_weight_does_not_outlive_the_hand(void **state)
+{
+	struct override_ask ask = { .node = "a2", .shard = "s1", .weight = 7, .reason = "old disk" };
+	char id[sizeof(m->overrides->id)];
+
+	(void)state;
+	control_override(&c, "alice", &ask, id);
+	start_drain(DRAIN_NODE, "a1", NULL);
+	restart();
+	report(1e6);
+	struct node_live *a1 = &m->nodes[0], *a2 = &m->nodes[1];
+	a1->shards[0].weight = a1->shards[1].weight = DRAIN_WEIGHT;
+	a2->shards[0].weight = 7;
+	model_adopt_weight(a1, 0);
+	model_adopt_weight(a2, 0);
+	assert_int_equal(a1->weight + a2->weight, 0);
+	/* they end; the routers have the old ones a moment longer */
+	control_override_delete(&c, "bob", "weight:a2:s1", "");
+	control_undrain(&c, "bob", DRAIN_NODE, "a1", NULL, "");
+	model_adopt_weight(a1, 0);
+	model_adopt_weight(a2, 0);
+	assert_int_equal(a1->weight + a2->weight, 0);
+	a2->shards[1].weight = 40;
+	model_adopt_weight(a2, 1);
+	assert_int_equal(a2->weight, 40);
+}
+
+static void test_mode_keeps_its_reason(void **state)
+{
+	(void)state;
+	control_set_mode(&c, "alice", MODE_FREEZE, "storm");
+	restart();
+	assert_int_equal(m->mode, MODE_FREEZE);
+	assert_string_equal(m->mode_reason, "storm");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -549,10 +678,15 @@ int main(void)
 		T(test_the_further_drain_counts),
 		T(test_gone_from_the_document),
 		T(test_drain_goes_on_after_a_restart),
+		T(test_crash_before_the_order),
+		T(test_node_without_others),
+		T(test_deadlines),
 		T(test_override),
 		T(test_override_is_checked),
 		T(test_commit_confirm),
 		T(test_weight),
+		T(test_weight_does_not_outlive_the_hand),
+		T(test_mode_keeps_its_reason),
 	};
 
 	log_init("hands_test", LOG_LEVEL_ERROR + 1, false);

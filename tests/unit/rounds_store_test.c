@@ -248,6 +248,49 @@ static void test_standby_does_nothing(void **state)
 	UNTIL(cell()->wanted != 0);
 }
 
+static const char *stored_hand(void)
+{
+	static char text[64];
+	auto_free char *v = NULL;
+
+	snprintf(text, sizeof(text), "%s", store_get(t.c.store, "hand/a/s1", &v) == 0 ? v : "");
+	return text;
+}
+
+/* What a hand ordered is known from the store, until it is taken back: also when it was ordered from memory.
+ */
+static void test_hand_is_stored(void **state)
+{
+	(void)state;
+	UNTIL(cell()->ordered);
+	assert_string_equal(stored_hand(), "");
+	drain(true);
+	UNTIL(cell()->wanted != 0);
+	assert_string_equal(stored_hand(), "drain");
+	t.c.store->ops = &t.broken;
+	drain(false);
+	UNTIL(cell()->wanted == 0);
+	assert_string_equal(stored_hand(), "drain");
+	t.c.store->ops = t.good;
+	UNTIL(!cell()->unsaved);
+	assert_string_equal(stored_hand(), "");
+	/* it was let go while nobody was there to follow */
+	cell()->base = cell()->wanted = (uint8_t)cluster_grade(t.c.model.cl, "withdrawn");
+	UNTIL(cell()->wanted == 0);
+}
+
+/* Drained before it is there, in mode observe: ordered when it comes. */
+static void test_drained_before_it_comes(void **state)
+{
+	(void)state;
+	t.c.model.mode = MODE_OBSERVE;
+	drain(true);
+	rounds_follow(t.c.rounds); /* no report so far */
+	assert_false(cell()->ordered);
+	UNTIL(cell()->ordered);
+	assert_int_equal(cell()->wanted, cluster_grade(t.c.model.cl, "drain"));
+}
+
 /* Two hands at once, each allowed for itself: the second would leave one site of three, and waits. */
 static void test_two_hands_at_once(void **state)
 {
@@ -424,6 +467,8 @@ int main(void)
 		T(test_many_orders_take_some_rounds),
 		T(test_a_stage_is_one_transaction),
 		T(test_a_stage_in_parts),
+		T(test_hand_is_stored),
+		T(test_drained_before_it_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
