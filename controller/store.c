@@ -99,6 +99,25 @@ int store_events(struct store *s, uint64_t after, size_t limit, store_event_fn f
 	return s->ops->events(s, after, limit, fn, arg);
 }
 
+int store_events_pick(struct store *s, const struct store_pick *pick, store_event_fn fn, void *arg)
+{
+	return s->ops->events_pick(s, pick, fn, arg);
+}
+
+bool store_kind_wanted(const char *kinds, const char *kind)
+{
+	if (!*kinds)
+		return true;
+	for (const char *s = kinds;; s++) {
+		size_t n = strcspn(s, ",");
+		if (n && strncmp(s, kind, n) == 0 && (kind[n] == 0 || kind[n] == '.'))
+			return true;
+		s += n;
+		if (!*s)
+			return false;
+	}
+}
+
 uint64_t store_last_event(struct store *s)
 {
 	return s->ops->last_event(s);

@@ -6,6 +6,7 @@
  * "grade/SITE/SHARD". Values are text up to STORE_VALUE_MAX. Wall time appears in events only. */
 #ifndef CTRL_STORE_H
 #define CTRL_STORE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,19 @@ int store_each(struct store *s, const char *prefix, int (*fn)(const char *key, c
 /* Events with id > after, oldest first, at most limit. */
 int store_events(struct store *s, uint64_t after, size_t limit,
 		 int (*fn)(const struct store_event *ev, void *arg), void *arg);
+/* Which of the events: a question about few reads few rows. */
+struct store_pick {
+	const char *kinds;	/* as store_kind_wanted */
+	bool actor;		/* only those whose data may name an actor */
+	bool newest_first;	/* else oldest first */
+	uint64_t after, before; /* ids, these two not included; before 0: to the end */
+};
+/* fn returns nonzero to stop. */
+int store_events_pick(struct store *s, const struct store_pick *pick,
+		      int (*fn)(const struct store_event *ev, void *arg), void *arg);
+/* kinds: separated by commas, each also for what follows it and a dot ("agent": "agent.up"); "" is every
+ * kind. */
+bool store_kind_wanted(const char *kinds, const char *kind);
 uint64_t store_last_event(struct store *s);
 /* A new epoch, greater than any before, durable. */
 int store_next_epoch(struct store *s, uint64_t *ret_epoch);

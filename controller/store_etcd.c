@@ -214,6 +214,11 @@ static int etcd_events(struct store *s, uint64_t after, size_t limit, store_even
 	return store_events(self(s)->mirror, after, limit, fn, arg);
 }
 
+static int etcd_events_pick(struct store *s, const struct store_pick *pick, store_event_fn fn, void *arg)
+{
+	return store_events_pick(self(s)->mirror, pick, fn, arg);
+}
+
 static uint64_t etcd_last_event(struct store *s)
 {
 	return store_last_event(self(s)->mirror);
@@ -279,6 +284,7 @@ static const struct store_ops etcd_ops = {
 	.get = etcd_get,
 	.each = etcd_each,
 	.events = etcd_events,
+	.events_pick = etcd_events_pick,
 	.last_event = etcd_last_event,
 	.next_epoch = etcd_next_epoch,
 	.epoch = etcd_epoch,

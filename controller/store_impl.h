@@ -17,6 +17,7 @@ struct store_ops {
 	int (*get)(struct store *s, const char *key, char **ret_value);
 	int (*each)(struct store *s, const char *prefix, store_kv_fn fn, void *arg);
 	int (*events)(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg);
+	int (*events_pick)(struct store *s, const struct store_pick *pick, store_event_fn fn, void *arg);
 	uint64_t (*last_event)(struct store *s);
 	int (*next_epoch)(struct store *s, uint64_t *ret_epoch);
 	int (*epoch)(struct store *s, uint64_t *ret_epoch);

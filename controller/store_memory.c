@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "controller/store_impl.h"
+#include "controller/store_index.h"
 
 struct kv {
 	char *key, *value;
@@ -15,6 +16,7 @@ struct memory {
 	struct kv *kv; /* sorted by key */
 	size_t n_kv, cap_kv;
 	struct store_event *ring; /* event id at [id % kept]; a mirror may have holes */
+	struct store_index *index;
 	size_t kept;
 	uint64_t last_event, epoch;
 };
@@ -101,6 +103,7 @@ void store_memory_event(struct store *s, const struct store_event *ev)
 		.text = xstrdup(ev->text),
 		.data = xstrdup(ev->data ? ev->data : "{}"),
 	};
+	store_index_add(m->index, ev->id, ev->kind, ev->data);
 	if (ev->id > m->last_event)
 		m->last_event = ev->id;
 }
@@ -178,6 +181,20 @@ static int memory_events(struct store *s, uint64_t after, size_t limit, store_ev
 	return 0;
 }
 
+static int memory_events_pick(struct store *s, const struct store_pick *pick, store_event_fn fn, void *arg)
+{
+	struct memory *m = self(s);
+	struct store_query q;
+
+	store_query_init(&q, m->index, pick);
+	for (uint64_t id; (id = store_query_next(&q));) {
+		const struct store_event *ev = &m->ring[id % m->kept];
+		if (ev->id == id && store_kind_wanted(pick->kinds, ev->kind) && fn(ev, arg) != 0)
+			break;
+	}
+	return 0;
+}
+
 static uint64_t memory_last_event(struct store *s)
 {
 	return self(s)->last_event;
@@ -211,6 +228,7 @@ static void memory_close(struct store *s)
 	for (size_t i = 0; i < m->kept; i++)
 		event_done(&m->ring[i]);
 	free(m->ring);
+	store_index_free(m->index);
 	free(m);
 }
 
@@ -220,6 +238,7 @@ static const struct store_ops memory_ops = {
 	.get = memory_get,
 	.each = memory_each,
 	.events = memory_events,
+	.events_pick = memory_events_pick,
 	.last_event = memory_last_event,
 	.next_epoch = memory_next_epoch,
 	.epoch = memory_epoch,
@@ -233,6 +252,7 @@ struct store *store_memory_new(size_t kept)
 	m->s.ops = &memory_ops;
 	m->kept = kept;
 	m->ring = xcalloc(kept, sizeof(*m->ring));
+	m->index = store_index_new(kept);
 	return &m->s;
 }
 

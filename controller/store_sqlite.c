@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "controller/store_impl.h"
+#include "controller/store_index.h"
 #include "controller/store_migrate.h"
 
 const char *const store_migrations[] = {
@@ -23,6 +24,8 @@ const char *const store_migrations[] = {
 };
 #define SCHEMA_VERSION ((int)ARRAY_LEN(store_migrations))
 
+#define NEAR 16 /* rows that are stepped over rather than looked up */
+
 enum query {
 	Q_BEGIN,
 	Q_COMMIT,
@@ -34,6 +37,7 @@ enum query {
 	Q_EVENT_ADD,
 	Q_EVENT_PRUNE,
 	Q_EVENTS,
+	Q_EVENTS_BACK,
 	Q_EPOCH_UP,
 	Q_EPOCH,
 	Q_EPOCH_RAISE,
@@ -52,6 +56,9 @@ static const char *const queries[Q_N] = {
 	[Q_EVENT_PRUNE] = "DELETE FROM events WHERE id <= ?1",
 	[Q_EVENTS] = ("SELECT id, wall_ms, kind, severity, text, data FROM events WHERE id > ?1 ORDER BY id "
 		      "LIMIT ?2"),
+	[Q_EVENTS_BACK] =
+		("SELECT id, wall_ms, kind, severity, text, data FROM events WHERE id <= ?1 ORDER BY id DESC "
+		 "LIMIT ?2"),
 	[Q_EPOCH_UP] = "UPDATE counters SET value = value + 1 WHERE name = 'epoch'",
 	[Q_EPOCH] = "SELECT value FROM counters WHERE name = 'epoch'",
 	[Q_EPOCH_RAISE] = "UPDATE counters SET value = max(value, ?1) WHERE name = 'epoch'",
@@ -62,6 +69,7 @@ struct sqlite {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[Q_N];
 	int lock_fd;
+	struct store_index *index;
 	uint64_t last_event;
 };
 
@@ -155,8 +163,10 @@ static int sqlite_write(struct store *s, const struct store_op *ops, size_t n, s
 			return give_up(q);
 	if (run(q, Q_COMMIT, "cannot commit") != 0)
 		return give_up(q);
-	for (size_t i = 0; i < n_evs; i++)
+	for (size_t i = 0; i < n_evs; i++) {
 		evs[i].id = ++q->last_event;
+		store_index_add(q->index, evs[i].id, evs[i].kind, evs[i].data);
+	}
 	return 0;
 }
 
@@ -212,6 +222,18 @@ static int sqlite_each(struct store *s, const char *prefix, store_kv_fn fn, void
 	return end_rows(q, Q_EACH, r);
 }
 
+static struct store_event row_event(sqlite3_stmt *st)
+{
+	return (struct store_event){
+		.id = (uint64_t)sqlite3_column_int64(st, 0),
+		.wall_ms = sqlite3_column_int64(st, 1),
+		.kind = column_text(st, 2),
+		.severity = column_text(st, 3),
+		.text = column_text(st, 4),
+		.data = column_text(st, 5),
+	};
+}
+
 static int sqlite_events(struct store *s, uint64_t after, size_t limit, store_event_fn fn, void *arg)
 {
 	struct sqlite *q = self(s);
@@ -221,18 +243,50 @@ static int sqlite_events(struct store *s, uint64_t after, size_t limit, store_ev
 	sqlite3_bind_int64(st, 1, after > INT64_MAX ? INT64_MAX : (sqlite3_int64)after);
 	sqlite3_bind_int64(st, 2, limit > STORE_EVENTS_KEPT ? STORE_EVENTS_KEPT : (sqlite3_int64)limit);
 	while ((r = sqlite3_step(st)) == SQLITE_ROW) {
-		struct store_event ev = {
-			.id = (uint64_t)sqlite3_column_int64(st, 0),
-			.wall_ms = sqlite3_column_int64(st, 1),
-			.kind = column_text(st, 2),
-			.severity = column_text(st, 3),
-			.text = column_text(st, 4),
-			.data = column_text(st, 5),
-		};
+		struct store_event ev = row_event(st);
 		if (fn(&ev, arg) != 0)
 			break;
 	}
 	return end_rows(q, Q_EVENTS, r);
+}
+
+/* To the row of that id, or the next there is; *at: where st stands, 0 nowhere. As sqlite3_step. */
+static int seek(sqlite3_stmt *st, bool newest_first, uint64_t id, uint64_t *at)
+{
+	uint64_t far = newest_first ? *at - id : id - *at;
+	int r = SQLITE_ROW;
+
+	if (!*at || far > NEAR) {
+		sqlite3_reset(st);
+		sqlite3_bind_int64(st, 1, (sqlite3_int64)(newest_first ? id : id - 1));
+		sqlite3_bind_int64(st, 2, STORE_EVENTS_KEPT);
+		*at = 0;
+	}
+	while (r == SQLITE_ROW && (!*at || (newest_first ? *at > id : *at < id))) {
+		r = sqlite3_step(st);
+		*at = r == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+	}
+	return r;
+}
+
+static int sqlite_events_pick(struct store *s, const struct store_pick *pick, store_event_fn fn, void *arg)
+{
+	struct sqlite *q = self(s);
+	enum query which = pick->newest_first ? Q_EVENTS_BACK : Q_EVENTS;
+	struct store_query query;
+	uint64_t at = 0;
+	int r = SQLITE_DONE;
+
+	store_query_init(&query, q->index, pick);
+	for (uint64_t id; (id = store_query_next(&query));) {
+		r = seek(q->stmt[which], pick->newest_first, id, &at);
+		if (r != SQLITE_ROW)
+			break;
+		struct store_event ev = row_event(q->stmt[which]);
+		if (ev.id == id && store_kind_wanted(pick->kinds, ev.kind) && fn(&ev, arg) != 0)
+			break;
+	}
+	return end_rows(q, which, r);
 }
 
 static uint64_t sqlite_last_event(struct store *s)
@@ -287,6 +341,7 @@ static void sqlite_close(struct store *s)
 	sqlite3_close(q->db);
 	if (q->lock_fd >= 0)
 		close(q->lock_fd);
+	store_index_free(q->index);
 	free(q);
 }
 
@@ -296,6 +351,7 @@ static const struct store_ops sqlite_ops = {
 	.get = sqlite_get,
 	.each = sqlite_each,
 	.events = sqlite_events,
+	.events_pick = sqlite_events_pick,
 	.last_event = sqlite_last_event,
 	.next_epoch = sqlite_next_epoch,
 	.epoch = sqlite_epoch,
@@ -359,6 +415,20 @@ static int open_db(struct sqlite *q, const char *path)
 	return store_migrate(q->db, store_migrations, SCHEMA_VERSION, path, q->s.why);
 }
 
+static int fill_index(struct sqlite *q)
+{
+	sqlite3_stmt *st = q->stmt[Q_EVENTS];
+	int r;
+
+	q->index = store_index_new(STORE_EVENTS_KEPT);
+	sqlite3_bind_int64(st, 1, 0);
+	sqlite3_bind_int64(st, 2, STORE_EVENTS_KEPT);
+	while ((r = sqlite3_step(st)) == SQLITE_ROW)
+		store_index_add(q->index, (uint64_t)sqlite3_column_int64(st, 0), column_text(st, 2),
+				column_text(st, 5));
+	return end_rows(q, Q_EVENTS, r);
+}
+
 static int prepare(struct sqlite *q, const char *path)
 {
 	int64_t last = 0;
@@ -370,7 +440,7 @@ static int prepare(struct sqlite *q, const char *path)
 	if (one_int(q, "SELECT coalesce(max(id), 0) FROM events", &last) != 0)
 		return fail(q, path);
 	q->last_event = (uint64_t)last;
-	return 0;
+	return fill_index(q);
 }
 
 int store_open_sqlite(const char *path, struct store **ret_store, char *ret_why)

@@ -40,55 +40,29 @@ struct hub {
 /* -- the list ----------------------------------------------------------------------------------------- */
 
 struct listing {
-	const char *kinds;
 	json_t *list;
 	size_t limit;
-	uint64_t last, to; /* last: id of the last row looked at; rows after to are left alone */
+	uint64_t last; /* of the rows that were shown */
 };
 
 static int list_row(const struct store_event *ev, void *arg)
 {
 	struct listing *l = arg;
 
-	if (ev->id > l->to || json_array_size(l->list) == l->limit)
-		return 1;
+	json_array_append_new(l->list, events_json(ev));
 	l->last = ev->id;
-	if (view_kind_wanted(l->kinds, ev->kind))
-		json_array_append_new(l->list, events_json(ev));
-	return 0;
+	return json_array_size(l->list) == l->limit;
 }
 
-static int list_forward(struct api *a, struct listing *l, uint64_t after)
+static void turn_round(json_t *list)
 {
-	l->to = UINT64_MAX;
-	l->last = after;
-	return store_events(a->c->store, after, STORE_EVENTS_KEPT, list_row, l);
-}
+	size_t n = json_array_size(list);
 
-/* The newest ones: windows from the end backwards until there are enough. */
-static int list_newest(struct api *a, struct listing *l)
-{
-	size_t limit = l->limit;
-	uint64_t end = store_last_event(a->c->store), to = end;
-	uint64_t oldest = end > STORE_EVENTS_KEPT ? end - STORE_EVENTS_KEPT : 0;
-
-	l->limit = SIZE_MAX;
-	while (to > oldest && json_array_size(l->list) < limit) {
-		uint64_t from = to - oldest > LIST_MAX ? to - LIST_MAX : oldest;
-		json_t *later = l->list;
-		l->list = json_array();
-		l->to = to;
-		int r = store_events(a->c->store, from, LIST_MAX, list_row, l);
-		json_array_extend(l->list, later);
-		json_decref(later);
-		if (r != 0)
-			return r;
-		to = from;
+	for (size_t i = 0; i < n / 2; i++) {
+		json_t *a = json_incref(json_array_get(list, i)), *b = json_array_get(list, n - 1 - i);
+		json_array_set(list, i, b);
+		json_array_set_new(list, n - 1 - i, a);
 	}
-	while (json_array_size(l->list) > limit)
-		json_array_remove(l->list, 0);
-	l->last = end;
-	return 0;
 }
 
 static struct response list(struct api *a, const struct request *req, const char *kinds)
@@ -99,14 +73,21 @@ static struct response list(struct api *a, const struct request *req, const char
 	if (!view_query_uint(req, "limit", LIST_DEFAULT, LIST_MAX, &limit, &error) ||
 	    !view_query_uint(req, "after", 0, UINT64_MAX, &after, &error))
 		return error;
-	struct listing l = { .kinds = kinds, .list = json_array(), .limit = limit ? (size_t)limit : 1 };
-	int r = request_query(req, "after") ? list_forward(a, &l, after) : list_newest(a, &l);
+	bool newest = !request_query(req, "after");
+	struct store_pick pick = { .kinds = kinds, .newest_first = newest, .after = after };
+	struct listing l = { .list = json_array(), .limit = limit ? (size_t)limit : 1 };
+	uint64_t last = store_last_event(a->c->store);
+	int r = store_events_pick(a->c->store, &pick, list_row, &l);
 	if (r != 0) {
 		json_decref(l.list);
 		return problem(503, "The store does not answer: %s.", store_why(a->c->store));
 	}
-	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)l.last,
-					 "last", (json_int_t)store_last_event(a->c->store)));
+	if (newest)
+		turn_round(l.list);
+	/* a page that is not full has seen everything */
+	uint64_t next = !newest && json_array_size(l.list) == l.limit ? l.last : after > last ? after : last;
+	return view_reply(200, json_pack("{s:o, s:I, s:I}", "events", l.list, "next", (json_int_t)next,
+					 "last", (json_int_t)last));
 }
 
 /* -- one ---------------------------------------------------------------------------------------------- */
@@ -167,7 +148,7 @@ static void on_event(const struct store_event *ev, void *arg)
 			continue;
 		if (ev->id)
 			s->cursor = ev->id;
-		if (!view_kind_wanted(s->kinds, ev->kind))
+		if (!store_kind_wanted(s->kinds, ev->kind))
 			continue;
 		if (!text.len)
 			format(ev, &text);
@@ -194,7 +175,7 @@ static int replay_row(const struct store_event *ev, void *arg)
 		buf_addf(&s->out, "event: gap\ndata: {\"from\":%llu,\"to\":%llu}\n\n",
 			 (unsigned long long)s->cursor + 1, (unsigned long long)ev->id - 1);
 	s->cursor = ev->id;
-	if (view_kind_wanted(s->kinds, ev->kind))
+	if (store_kind_wanted(s->kinds, ev->kind))
 		format(ev, &s->out);
 	return 0;
 }

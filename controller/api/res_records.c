@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * /v1/decisions and /v1/audit: two readings of the events in the store. Decisions are what was ordered, with
  * its reason; the audit is what people and their deadlines did: every event that names an actor.
- * Newest first; ?before=ID goes on. A page may be short, or empty, and still have a next: one request looks
- * at SCAN_MAX events at most, so that it never holds up the loop. */
+ * Newest first; ?before=ID goes on. A page may be short, or empty, and still have a next: one request reads
+ * SCAN_MAX of the events of its kind at most, so that it never holds up the loop. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,74 +11,74 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
-#define SCAN_STEP    500
-#define SCAN_MAX     4000
+#define SCAN_MAX     1000
 
 struct scan {
 	const struct request *req;
 	json_t *(*take)(const struct scan *s, const struct store_event *ev); /* NULL: not this one */
-	int64_t from_ms, to_ms;						     /* of the audit */
-	uint64_t end;  /* rows from here on are left alone */
-	json_t *found; /* of one step, oldest first */
+	struct store_pick pick;
+	const char *keys[2]; /* of the query: what the event's data must say */
+	char *texts[2];	     /* the same as it stands in the data, or NULL: to be found before it is parsed */
+	int64_t from_ms, to_ms; /* of the audit */
+	size_t limit, looked;
+	uint64_t at; /* the last one looked at */
+	json_t *list;
 };
+
+static bool may_be_wanted(const struct scan *s, const struct store_event *ev)
+{
+	for (size_t i = 0; i < ARRAY_LEN(s->texts); i++)
+		if (s->texts[i] && !strstr(ev->data, s->texts[i]))
+			return false;
+	return true;
+}
 
 static int scan_row(const struct store_event *ev, void *arg)
 {
 	struct scan *s = arg;
+	json_t *j = may_be_wanted(s, ev) ? s->take(s, ev) : NULL;
 
-	if (ev->id >= s->end)
-		return 1;
-	json_t *j = s->take(s, ev);
 	if (j)
-		json_array_append_new(s->found, j);
-	return 0;
+		json_array_append_new(s->list, j);
+	s->at = ev->id;
+	return ++s->looked == SCAN_MAX || json_array_size(s->list) == s->limit;
 }
 
-static uint64_t id_at(json_t *list, size_t i)
+static int scan(struct store *store, struct scan *s)
 {
-	return (uint64_t)json_integer_value(json_object_get(json_array_get(list, i), "id"));
-}
-
-/* Steps backwards from before until there are enough. *ret_next: 0 at the oldest. */
-static int scan_back(struct store *store, struct scan *s, uint64_t before, size_t limit, json_t *list,
-		     uint64_t *ret_next)
-{
-	uint64_t last = store_last_event(store),
-		 oldest = last > STORE_EVENTS_KEPT ? last - STORE_EVENTS_KEPT : 0;
-	uint64_t stop = before > SCAN_MAX ? before - SCAN_MAX : 1;
-
-	s->end = before;
-	while (s->end > oldest + 1 && s->end > stop && json_array_size(list) < limit) {
-		uint64_t from = s->end > SCAN_STEP ? s->end - SCAN_STEP : 1;
-		json_auto_t *found = s->found = json_array();
-		if (store_events(store, from - 1, SCAN_STEP, scan_row, s) != 0)
-			return -1;
-		s->end = from;
-		for (size_t i = json_array_size(found); i-- > 0 && json_array_size(list) < limit;) {
-			json_array_append(list, json_array_get(found, i));
-			if (json_array_size(list) == limit)
-				s->end = id_at(found, i);
-		}
+	for (size_t i = 0; i < ARRAY_LEN(s->keys); i++) {
+		const char *wanted = s->keys[i] ? request_query(s->req, s->keys[i]) : NULL;
+		json_auto_t *j = wanted ? json_string(wanted) : NULL;
+		s->texts[i] = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
 	}
-	*ret_next = s->end > oldest + 1 ? s->end : 0;
-	return 0;
+	s->list = json_array();
+	int r = store_events_pick(store, &s->pick, scan_row, s);
+	for (size_t i = 0; i < ARRAY_LEN(s->texts); i++)
+		free(s->texts[i]);
+	return r;
 }
 
 static struct response records(struct api *a, struct scan *s, const char *name)
 {
-	uint64_t limit, before, next, last = store_last_event(a->c->store);
+	uint64_t limit, before, last = store_last_event(a->c->store);
 	struct response error;
 
 	if (!view_query_uint(s->req, "limit", PAGE_DEFAULT, PAGE_MAX, &limit, &error) ||
 	    !view_query_uint(s->req, "before", last + 1, last + 1, &before, &error))
 		return error;
-	json_t *list = json_array();
-	if (scan_back(a->c->store, s, before, limit ? (size_t)limit : 1, list, &next) != 0) {
-		json_decref(list);
+	s->limit = limit ? (size_t)limit : 1;
+	s->pick.newest_first = true;
+	s->pick.before = before;
+	if (before && scan(a->c->store, s) != 0) {
+		json_decref(s->list);
 		return problem(503, "The store does not answer: %s.", store_why(a->c->store));
 	}
-	return view_reply(200, json_pack("{s:o, s:o}", name, list, "next",
-					 next ? json_integer((json_int_t)next) : json_null()));
+	if (!s->list)
+		s->list = json_array();
+	uint64_t oldest = last > STORE_EVENTS_KEPT ? last - STORE_EVENTS_KEPT + 1 : 1;
+	bool stopped = s->at > oldest && (s->looked == SCAN_MAX || json_array_size(s->list) == s->limit);
+	return view_reply(200, json_pack("{s:o, s:o}", name, s->list, "next",
+					 stopped ? json_integer((json_int_t)s->at) : json_null()));
 }
 
 /* -- decisions ---------------------------------------------------------------------------------------- */
@@ -120,7 +120,12 @@ static json_t *take_decision(const struct scan *s, const struct store_event *ev)
 
 struct response res_decisions_list(struct api *a, const struct request *req)
 {
-	return records(a, &(struct scan){ .req = req, .take = take_decision }, "decisions");
+	return records(a,
+		       &(struct scan){ .req = req,
+				       .take = take_decision,
+				       .keys = { "site", "shard" },
+				       .pick = { .kinds = "decision" } },
+		       "decisions");
 }
 
 static int one_decision(const struct store_event *ev, void *arg)
@@ -162,10 +167,7 @@ struct response res_decisions_get(struct api *a, const struct request *req)
 
 static json_t *take_audit(const struct scan *s, const struct store_event *ev)
 {
-	const char *kinds = request_query(s->req, "kind");
-
-	if (ev->wall_ms < s->from_ms || ev->wall_ms > s->to_ms || !ev->data ||
-	    !strstr(ev->data, "\"actor\"") || (kinds && !view_kind_wanted(kinds, ev->kind)))
+	if (ev->wall_ms < s->from_ms || ev->wall_ms > s->to_ms)
 		return NULL;
 	json_auto_t *e = events_json(ev);
 	json_t *d = json_object_get(e, "data");
@@ -205,7 +207,11 @@ static bool read_time(const struct request *req, const char *key, int64_t def, i
 
 struct response res_audit_list(struct api *a, const struct request *req)
 {
-	struct scan s = { .req = req, .take = take_audit };
+	const char *kinds = request_query(req, "kind");
+	struct scan s = { .req = req,
+			  .take = take_audit,
+			  .keys = { "actor" },
+			  .pick = { .kinds = kinds ? kinds : "", .actor = true } };
 	struct response error;
 
 	if (!read_time(req, "from", INT64_MIN, &s.from_ms, &error) ||

@@ -215,20 +215,6 @@ uint64_t view_id(const char *s)
 	return id;
 }
 
-bool view_kind_wanted(const char *kinds, const char *kind)
-{
-	if (!*kinds)
-		return true;
-	for (const char *s = kinds;; s++) {
-		size_t n = strcspn(s, ",");
-		if (n && strncmp(s, kind, n) == 0 && (kind[n] == 0 || kind[n] == '.'))
-			return true;
-		s += n;
-		if (!*s)
-			return false;
-	}
-}
-
 bool view_named(const char *names, const char *name)
 {
 	size_t len = strchr(name, ' ') ? 0 : strlen(name);

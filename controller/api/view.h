@@ -27,8 +27,6 @@ bool view_query_uint(const struct request *req, const char *key, uint64_t def, u
 bool view_named(const char *names, const char *name);
 /* An event's id; 0 when it is none. */
 uint64_t view_id(const char *s);
-/* kinds: comma separated, "" is all; "node" takes "node.up", too. */
-bool view_kind_wanted(const char *kinds, const char *kind);
 
 json_t *view_text(const char *s);		       /* never NULL, whatever bytes s has */
 json_t *view_age(mono_t at, mono_t now);	       /* ms or null */

@@ -212,6 +212,56 @@ void test_several_events(void **state)
 	assert_true(store_ops_max(s) >= 100);
 }
 
+void expect_picks(struct store *s)
+{
+	static const struct {
+		struct store_pick pick;
+		const char *want;
+	} rows[] = {
+		{ { .kinds = "mode" }, "1:mode:{};40:mode:{\"actor\":\"a\"};" },
+		{ { .kinds = "mode", .newest_first = true }, "40:mode:{\"actor\":\"a\"};1:mode:{};" },
+		{ { .kinds = "mode", .actor = true }, "40:mode:{\"actor\":\"a\"};" },
+		{ { .kinds = "agent", .newest_first = true, .before = 6 }, "5:agent.up:{};4:agent.up:{};" },
+		{ { .kinds = "agent.up,mode", .after = 37 }, "38:agent.up:{};40:mode:{\"actor\":\"a\"};" },
+		{ { .kinds = "agent.up,mode", .after = 37, .before = 40 }, "38:agent.up:{};" },
+		{ { .kinds = "", .newest_first = true, .after = 38 },
+		  "41:stop:{};" }, /* it ends what reads it */
+		{ { .kinds = "", .newest_first = true, .after = 38, .before = 41 },
+		  "40:mode:{\"actor\":\"a\"};39:drain:{\"actor\":\"b\"};" },
+		{ { .kinds = "", .actor = true },
+		  "2:drain:{\"actor\":\"a\"};39:drain:{\"actor\":\"b\"};40:mode:"
+		  "{\"actor\":\"a\"};" },
+		{ { .kinds = "agen" }, "" },
+		{ { .kinds = "mode", .after = 40 }, "" },
+		{ { .kinds = "mode", .after = UINT64_MAX }, "" },
+		{ { .kinds = "mode", .newest_first = true, .before = 1 }, "" },
+		{ { .kinds = "mode", .newest_first = true, .before = UINT64_MAX, .after = 1 },
+		  "40:mode:{\"actor\":\"a\"};" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_buf b = { 0 };
+		assert_int_equal(store_events_pick(s, &rows[i].pick, collect_event, &b), 0);
+		assert_string_equal(b.data ? b.data : "", rows[i].want);
+	}
+}
+
+/* Few of many, some close to each other and some far apart. */
+void test_events_pick(void **state)
+{
+	struct store *s = ((struct subject *)*state)->s;
+
+	event(s, "mode", NULL);
+	event(s, "drain", "{\"actor\":\"a\"}");
+	event(s, "stop", NULL);
+	for (int i = 0; i < 35; i++)
+		event(s, "agent.up", NULL);
+	event(s, "drain", "{\"actor\":\"b\"}");
+	event(s, "mode", "{\"actor\":\"a\"}");
+	event(s, "stop", NULL);
+	expect_picks(s);
+}
+
 void test_events_kept(void **state)
 {
 	struct subject *f = *state;
@@ -223,6 +273,10 @@ void test_events_kept(void **state)
 	assert_int_equal(store_last_event(s), f->events_kept + 10);
 	assert_int_equal(store_events(s, 0, 1, collect_event, &b), 0);
 	assert_string_equal(b.data, "11:k:{};");
+	buf_drop(&b, b.len);
+	struct store_pick pick = { .kinds = "k", .newest_first = true, .before = 13 };
+	assert_int_equal(store_events_pick(s, &pick, collect_event, &b), 0);
+	assert_string_equal(b.data, "12:k:{};11:k:{};");
 }
 
 void test_epoch(void **state)

@@ -33,6 +33,9 @@ void test_big_value(void **state);
 void test_events(void **state);
 void test_several_events(void **state);
 void test_all_or_nothing(void **state);
+void test_events_pick(void **state);
+/* What test_events_pick expects of the events that it wrote. */
+void expect_picks(struct store *s);
 void test_events_kept(void **state);
 void test_epoch(void **state);
 
@@ -43,5 +46,5 @@ void test_epoch(void **state);
 #define CONTRACT(kind)                                                                                       \
 	ON(kind, test_values), ON(kind, test_many_in_order), ON(kind, test_each), ON(kind, test_big_value),  \
 		ON(kind, test_events), ON(kind, test_all_or_nothing), ON(kind, test_several_events),         \
-		ON(kind, test_events_kept), ON(kind, test_epoch)
+		ON(kind, test_events_pick), ON(kind, test_events_kept), ON(kind, test_epoch)
 #endif

@@ -75,6 +75,17 @@ static int teardown(void **state)
 
 /* -- the durable one ---------------------------------------------------------------------------------- */
 
+/* Which events are worth reading is known again. */
+static void test_pick_after_reopen(void **state)
+{
+	struct fixture *f = *state;
+
+	test_events_pick(state);
+	store_close(f->s);
+	open_store(f);
+	expect_picks(f->s);
+}
+
 static void test_reopen(void **state)
 {
 	struct fixture *f = *state;
@@ -342,6 +353,7 @@ int main(void)
 		CONTRACT(memory),
 		CONTRACT(sqlite),
 		ON(sqlite, test_reopen),
+		ON(sqlite, test_pick_after_reopen),
 		ON(sqlite, test_kill),
 		ON(sqlite, test_locked),
 		ON(sqlite, test_newer_schema),
