@@ -450,7 +450,10 @@ const struct cmd cmd_readiness = {
 	.name = "readiness",
 	.args = "",
 	.brief = "Show for each site whether it could be lost now",
-	.help = "When it was last drilled, the hottest receiver if it were lost, and if the next largest "
-		"went too.",
+	.help = "CAN GO: no receiver would come above 90 %, at the upper end of the prediction. Then when it "
+		"was last\n"
+		"drilled, the hottest receiver if it were lost, and if the next largest went too. AGE: since "
+		"that was\n"
+		"worked out.",
 	.run = readiness_run,
 };

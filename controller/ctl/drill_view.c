@@ -32,6 +32,7 @@ static const struct column list_cols[] = {
 static const struct column ready_cols[] = {
 	{ "SITE", "site", COL_TEXT },
 	{ ">NOW", "util", COL_PCT },
+	{ "CAN GO", "if_lost.enough", COL_YES },
 	{ "LAST DRILL", "last_drill.kind", COL_TEXT },
 	{ "VERDICT", "last_drill.verdict", COL_TEXT },
 	{ "IF LOST", "if_lost.site", COL_TEXT },
@@ -40,6 +41,7 @@ static const struct column ready_cols[] = {
 	{ "NEXT TOO", "if_next_too.site", COL_TEXT },
 	{ ">COMES TO", "if_next_too.util", COL_PCT },
 	{ ">AT MOST", "if_next_too.util_hi", COL_PCT },
+	{ ">AGE", "age_ms", COL_SINCE },
 	{ 0 },
 };
 

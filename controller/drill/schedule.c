@@ -274,7 +274,8 @@ const json_t *schedule_due(const json_t *schedule, const json_t *last, const jso
 		const char *name = json_string_value(json_object_get(d, "name"));
 		int64_t every = json_integer_value(json_object_get(d, "every_days")) * DAY_MS;
 		int64_t at = name ? json_integer_value(json_object_get(last, name)) : 0;
-		int64_t over = wall_ms - at - every;
+		/* a last time so far ahead is of a clock that was wrong: not one to wait for */
+		int64_t over = at > wall_ms + every ? 0 : wall_ms - at - every;
 		if (name && every > 0 && over > best_over && !waits(refused, name, wall_ms)) {
 			best = d;
 			best_over = over;

@@ -144,8 +144,9 @@ static void weaken(struct drills *d, size_t from, size_t to)
 		drills_alarm(d, ALARM_GUARD, "I10: mode is freeze: nothing may be changed");
 		return;
 	}
-	if (predict(d, from, to) == -EBUSY)
-		return;
+	const struct rounds_view *v = rounds_view(d->c->rounds);
+	if ((v && v->tilt) || predict(d, from, to) == -EBUSY)
+		return; /* a stalled loop or a clock that jumped: nothing new is weakened meanwhile */
 	int err = act_weaken(d, from, to, why);
 	if (err == -EAGAIN && since(d->stage_at) < 2 * policy(d)->settle_max_ms + NO_EFFECT_MS)
 		return;

@@ -448,6 +448,13 @@ static void test_schedule(void **state)
 	json_object_set_new(refused, "b", json_integer(TUESDAY + 365 * DAY)); /* the clock was set back */
 	assert_non_null(schedule_due(s, last, refused, TUESDAY));
 	assert_non_null(schedule_due(s, never, none, TUESDAY));
+	json_object_set_new(last, "b",
+			    json_integer(TUESDAY + 3650 * DAY)); /* begun while the clock was wrong */
+	due = schedule_due(s, last, none, TUESDAY);
+	assert_string_equal(json_string_value(json_object_get(due, "name")), "b");
+	json_object_set_new(last, "b",
+			    json_integer(TUESDAY + 1000)); /* set back by a second: not at once again */
+	assert_null(schedule_due(s, last, none, TUESDAY));
 	json_object_set_new(s, "enabled", json_false());
 	assert_null(schedule_due(s, never, none, TUESDAY));
 	json_auto_t *off = json_object(); /* nothing was ever set */

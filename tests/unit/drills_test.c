@@ -313,6 +313,23 @@ static void test_frozen_in_the_middle(void **state)
 	assert_normal();
 }
 
+/* a controller that stalled, or whose clock jumped, weakens nothing more until it trusts what it sees */
+static void test_no_stage_in_a_tilt(void **state)
+{
+	(void)state;
+	start("site-loss", "nyc", "");
+	assert_true(run_to(DRILL_CANARY, 30) > 0);
+	assert_int_equal(record_on(&w.c.drills->r), 1);
+	w.view.tilt = true;
+	for (int i = 0; i < 40; i++)
+		half_second();
+	assert_int_equal(record_on(&w.c.drills->r), 1);
+	w.view.tilt = false;
+	assert_true(run_to(DRILL_CLOSED, 60) > 0);
+	assert_verdict("passed", "");
+	assert_normal();
+}
+
 /* an override made meanwhile is the operator's: the next stage must not undo it */
 static void test_an_override_meanwhile(void **state)
 {
@@ -564,6 +581,7 @@ int main(void)
 		T(test_a_refusal_names_everything_and_begins_nothing),
 		T(test_one_at_a_time_and_what_it_may_be_told),
 		T(test_frozen_in_the_middle),
+		T(test_no_stage_in_a_tilt),
 		T(test_an_override_meanwhile),
 		T(test_an_operator_while_it_holds),
 		T(test_no_forecast),
