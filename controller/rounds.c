@@ -630,6 +630,12 @@ int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct
 	return think_forecast(r->think, rounds_snapshot(r), moves, n, ret_sites);
 }
 
+int rounds_basis(struct rounds *r, const struct move *moves, size_t n, struct forecast_basis *ret_basis,
+		 double *ret_noise)
+{
+	return think_basis(r->think, rounds_snapshot(r), moves, n, ret_basis, ret_noise);
+}
+
 void rounds_changed(struct rounds *r)
 {
 	think_set_policy(r->think, &doc(r)->policy);

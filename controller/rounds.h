@@ -45,6 +45,9 @@ int rounds_order(struct rounds *r, const struct move *moves, size_t n, enum guar
 		 struct guard_verdict *ret_verdict);
 /* Where the load would be, per site of the model. 0, or -EBUSY. */
 int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct site_forecast *ret_sites);
+/* What that is made of; see engine_basis. 0, or -EBUSY. */
+int rounds_basis(struct rounds *r, const struct move *moves, size_t n, struct forecast_basis *ret_basis,
+		 double *ret_noise);
 /* What if these were ordered now? Nothing is remembered. 0, or -EBUSY while a plan is being made (ask again).
  * Indices are those of the model. The caller calls plan_done. */
 int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan);

@@ -123,6 +123,15 @@ int think_forecast(struct think *t, const struct snapshot *s, const struct move 
 	return 0;
 }
 
+int think_basis(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
+		struct forecast_basis *ret_basis, double *ret_noise)
+{
+	if (t->busy)
+		return -EBUSY;
+	engine_basis(t->engine, s, moves, n, ret_basis, ret_noise);
+	return 0;
+}
+
 int think_save(struct think *t, struct buf *out)
 {
 	if (t->busy)

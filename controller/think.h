@@ -21,6 +21,8 @@ void think_set_policy(struct think *t, const struct policy *p);
 int think_whatif(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
 		 struct plan *ret_plan);
 /* engine_forecast, or -EBUSY. */
+int think_basis(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
+		struct forecast_basis *ret_basis, double *ret_noise);
 int think_forecast(struct think *t, const struct snapshot *s, const struct move *moves, size_t n,
 		   struct site_forecast *ret_sites);
 /* -EBUSY while thinking. */

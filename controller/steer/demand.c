@@ -246,7 +246,7 @@ void demand_estimate(struct round *r, bool learn, bool calm)
 			r->home[round_cell(r, i, k)] = home[i];
 		flow_now(r, k, home);
 		shard_worth(r, k);
-		if (learn && follow == 1 && calm)
+		if (learn && follow == 1 && calm && r->rests[k])
 			learn_calm(r, k);
 	}
 }

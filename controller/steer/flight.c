@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One record per shard (shard_mem), states and transitions:
- *   resting -> flying    an order of one of its cells changed; what arrived before is kept
- *   flying  -> flying    another order changed meanwhile: the wait starts again, nothing will be learned
+ *   resting -> flying    an order of one of its cells changed, or an announcement went or came back by itself
+ *                        (quiet: nothing waits for it); what arrived before is kept
+ *   flying  -> flying    another changed meanwhile: the wait starts again, nothing will be learned
  *   flying  -> resting   the routers read back the order, settle_min has passed and the last three samples
- *                        agree; or settle_max has passed. Then: verify, learn.
+ *                        agree; or settle_max has passed. Then: verify.
+ * What rests is averaged, and lesson.c learns of that, once reports have had the time to speak of it.
  * Effects are compared as shares of the shard, so that demand growing meanwhile is not taken for an effect.
- * Learned only when one cell moved, the shard's total held (within 10 % and the samples' own noise), and
- * there was enough to measure. Timers: settle_min, settle_max, in the snapshot's time. */
+ * Judged only when one cell moved and the shard's total held (within 10 % and the samples' own noise).
+ * Timers: settle_min, settle_max, in the snapshot's time. */
 #include "controller/steer/flight.h"
 
 #include "controller/steer/lean.h"
+#include "controller/steer/lesson.h"
 
 #include <math.h>
 
@@ -20,13 +23,15 @@
 #define WIDEN_MORE     2.0
 #define WIDEN_LESS     0.9259 /* 2^(-1/9) */
 #define SLOW_ALPHA     (1.0 / 30)
+#define WOBBLE_KNOWN   10
+#define WOBBLE_STEP    3.0  /* of the usual step */
+#define WOBBLE_LEAST   0.02 /* of the load */
 #define STABLE_SHARE   0.20 /* samples agree when they differ by less than this of the shard's total */
-#define CONSERVE_SHARE 0.10 /* learn only when the total moved less than this (plus noise) */
-#define MEASURABLE     0.05 /* of the shard at the site, before or after */
+#define CONSERVE_SHARE 0.10 /* judge only when the total moved less than this (plus noise) */
 #define TOLD_WIDE      0.25 /* of what was unknown before: so little unknown now tells it */
 #define MOVED_NOTHING  0.02 /* of the shard */
-#define LEARN_WEIGHT   8.0  /* pseudo-counts of one clean observation */
-#define LEARN_MIXED    0.25 /* of that for destinations when other sites are weakened too */
+#define DRIFT_SHARE    0.30 /* of the shard: no average of rest is off by so much */
+#define REPORTS_LAG_MS 4000 /* rates are smoothed (meter.c): reports speak of the present only then */
 
 struct settled { /* one shard's flight, measured */
 	const struct snapshot *s;
@@ -85,24 +90,55 @@ static bool recognised(const struct cell_mem *m, const struct policy *p, int64_t
 	       now_ms - m->proposed_ms <= 2 * p->settle_max_ms;
 }
 
+static bool is_wide(const struct snap_cell *c)
+{
+	return sane(c->hi[RES_BPS]) > sane(c->lo[RES_BPS]) * (1 + WIDE);
+}
+
+/* What arrived before: the average of a long rest where there was one, else the last samples. */
 static void begin(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s, size_t k)
 {
-	bool rising = !steady(cells, s->n_sites);
+	bool rising = !steady(cells, s->n_sites), known = f->n_rest >= REST_KNOWN;
 
-	f->cells = 0;
+	for (size_t i = 0; i < s->n_sites; i++)
+		known = known && !is_wide(snap_cell(s, i, k));
+	f->n_before = known ? f->n_rest : RECALL_SAMPLES;
+	f->cells = f->lessons = f->n_rest = 0;
 	f->total = 0;
-	f->own = true;
+	f->own = f->quiet = true;
 	for (size_t i = 0; i < s->n_sites; i++) {
 		const struct snap_cell *c = snap_cell(s, i, k);
-		double lo = sane(c->lo[RES_BPS]), hi = sane(c->hi[RES_BPS]);
-		bool wide = hi > lo * (1 + WIDE);
 
-		cells[i]->before = latest_bps(cells[i], rising);
-		cells[i]->before_wide[0] = wide ? lo : 0;
-		cells[i]->before_wide[1] = wide ? hi : 0;
+		cells[i]->before = known ? cells[i]->rest[RES_BPS] : latest_bps(cells[i], rising);
+		cells[i]->before_wide[0] = is_wide(c) ? sane(c->lo[RES_BPS]) : 0;
+		cells[i]->before_wide[1] = is_wide(c) ? sane(c->hi[RES_BPS]) : 0;
 		f->total += cells[i]->before;
 	}
 	f->flying = true;
+}
+
+/* Announced by nobody, though it is meant to be and was. */
+static bool is_gone(const struct snapshot *s, const struct cell_mem *m, const struct snap_cell *c)
+{
+	size_t last = s->grades->n - 1;
+
+	return m->there && c->wanted < last && c->grade == last;
+}
+
+static bool is_ordered(const struct snapshot *s, const struct cell_mem *m, const struct snap_cell *c)
+{
+	return c->wanted < s->grades->n && m->wanted[0] &&
+	       strcmp(m->wanted, s->grades->g[c->wanted].name) != 0;
+}
+
+static bool is_news(struct cell_mem **cells, const struct snapshot *s, size_t k)
+{
+	for (size_t i = 0; i < s->n_sites; i++) {
+		const struct snap_cell *c = snap_cell(s, i, k);
+		if (is_ordered(s, cells[i], c) || is_gone(s, cells[i], c) != cells[i]->gone)
+			return true;
+	}
+	return false;
 }
 
 static void changed(struct shard_mem *f, struct cell_mem *m, const char *to, const struct policy *p,
@@ -116,6 +152,7 @@ static void changed(struct shard_mem *f, struct cell_mem *m, const char *to, con
 	f->cells++;
 	f->own = f->own && own;
 	f->kind = own ? m->proposed : MOVE_OPERATOR;
+	f->quiet = false;
 	key_copy(f->site, m->key.site);
 	key_copy(f->from, m->previous);
 	key_copy(f->to, m->wanted);
@@ -127,39 +164,63 @@ static void changed(struct shard_mem *f, struct cell_mem *m, const char *to, con
 	news->restored = news->restored || (own && f->kind == MOVE_RESTORE);
 }
 
-/* Orders that differ from what was last seen. */
-static void notice(struct shard_mem *f, struct cell_mem **cells, const struct policy *p,
-		   const struct snapshot *s, size_t k, struct flight_news *news)
+static void wait_anew(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s)
 {
-	bool first = true;
-
-	for (size_t i = 0; i < s->n_sites; i++) {
-		const struct snap_cell *c = snap_cell(s, i, k);
-		const char *to;
-
-		if (c->wanted >= s->grades->n)
-			continue;
-		to = s->grades->g[c->wanted].name;
-		if (!cells[i]->wanted[0])
-			key_copy(cells[i]->wanted, to);
-		if (!strcmp(cells[i]->wanted, to))
-			continue;
-		if (first && !f->flying)
-			begin(f, cells, s, k);
-		changed(f, cells[i], to, p, s->now_ms, news);
-		first = false;
-	}
-	if (first)
-		return;
 	f->since_ms = s->now_ms;
+	f->heard_ms = RECALL_NEVER;
 	for (size_t i = 0; i < s->n_sites; i++)
 		cells[i]->n_samples = 0;
 }
 
-static bool applied(const struct snapshot *s, size_t k)
+/* Orders that differ from what was last seen. */
+static void notice(struct shard_mem *f, struct cell_mem **cells, const struct policy *p,
+		   const struct snapshot *s, size_t k, struct flight_news *news)
+{
+	unsigned before = f->cells;
+
+	for (size_t i = 0; i < s->n_sites; i++) {
+		const struct snap_cell *c = snap_cell(s, i, k);
+
+		if (is_ordered(s, cells[i], c))
+			changed(f, cells[i], s->grades->g[c->wanted].name, p, s->now_ms, news);
+		else if (!cells[i]->wanted[0] && c->wanted < s->grades->n)
+			key_copy(cells[i]->wanted, s->grades->g[c->wanted].name);
+	}
+	if (f->cells != before)
+		wait_anew(f, cells, s);
+}
+
+/* Announcements that went, or came back, without an order: the clients move all the same. */
+static void notice_quiet(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s, size_t k)
+{
+	const char *last = s->grades->g[s->grades->n - 1].name;
+	unsigned before = f->cells;
+
+	for (size_t i = 0; i < s->n_sites; i++) {
+		const struct snap_cell *c = snap_cell(s, i, k);
+		struct cell_mem *m = cells[i];
+		bool gone = is_gone(s, m, c), ordered = c->wanted + 1u >= s->grades->n;
+
+		if (gone != m->gone) {
+			f->cells++;
+			key_copy(f->site, m->key.site);
+			key_copy(f->from, gone ? m->wanted : last);
+			key_copy(f->to, gone ? last : m->wanted);
+			f->own = false;
+			f->kind = MOVE_OPERATOR;
+		}
+		m->gone = gone;
+		m->there = !ordered && (m->there || c->grade + 1u < s->grades->n);
+	}
+	if (f->cells != before)
+		wait_anew(f, cells, s);
+}
+
+static bool applied(struct cell_mem **cells, const struct snapshot *s, size_t k)
 {
 	for (size_t i = 0; i < s->n_sites; i++)
-		if (s->sites[i].healthy && snap_cell(s, i, k)->grade != snap_cell(s, i, k)->wanted)
+		if (s->sites[i].healthy && !cells[i]->gone &&
+		    snap_cell(s, i, k)->grade != snap_cell(s, i, k)->wanted)
 			return false;
 	return true;
 }
@@ -229,67 +290,6 @@ static void settle_before(struct settled *m, struct recall *mem)
 	}
 }
 
-static double share_before(const struct settled *m, size_t i)
-{
-	return m->cells[i]->before / m->f->total;
-}
-
-static double share_after(const struct settled *m, size_t i)
-{
-	return mean_bps(m->cells[i]) / m->total;
-}
-
-static int grade_of(const struct snapshot *s, const char *name)
-{
-	for (size_t g = 0; g < s->grades->n; g++)
-		if (!strcmp(s->grades->g[g].name, name))
-			return (int)g;
-	return -1;
-}
-
-static bool others_weakened(const struct settled *m)
-{
-	for (size_t i = 0; i < m->s->n_sites; i++)
-		if (i != m->site &&
-		    (snap_cell(m->s, i, m->k)->wanted || !snap_cell(m->s, i, m->k)->announced))
-			return true;
-	return false;
-}
-
-/* The stronger of the two grades is the one whose shed is learned; a way back teaches as much. */
-static void learn_shed(const struct settled *m, struct shift *model, int from, int to, double s0, double s1)
-{
-	const struct grade_set *gs = m->s->grades;
-	uint8_t family = m->s->shards[m->k].family;
-	struct shed sheds[STEER_GRADES];
-	bool away = to > from;
-	int strong = away ? to : from, weak = away ? from : to;
-	double more = away ? s0 : s1, less = away ? s1 : s0; /* share under the weaker, the stronger grade */
-
-	shift_sheds(model, gs, m->f->site, family, m->s->now_ms, sheds);
-	double shed = 1 - (1 - sheds[weak].mean) * fmin(less / more, 1);
-	shift_learn_shed(model, m->f->site, gs->g[strong].name, family, shed,
-			 LEARN_WEIGHT * fmin(1, more / 0.2), m->s->now_ms);
-}
-
-static void learn_dests(const struct settled *m, struct shift *model, int from, int to)
-{
-	const char *grade = m->s->grades->g[to > from ? to : from].name;
-	double sum = 0, sign = to > from ? 1 : -1, w = LEARN_WEIGHT * (others_weakened(m) ? LEARN_MIXED : 1);
-
-	for (int pass = 0; pass < 2; pass++)
-		for (size_t i = 0; i < m->s->n_sites; i++) {
-			double got = sign * (share_after(m, i) - share_before(m, i));
-			if (i == m->site || got <= 0)
-				continue;
-			if (!pass)
-				sum += got;
-			else if (sum > MOVED_NOTHING)
-				shift_learn_dest(model, m->f->site, grade, m->s->shards[m->k].family,
-						 m->s->sites[i].name, w * got / sum, m->s->now_ms);
-		}
-}
-
 /* Nine of ten forecasts shall hold: each that does not widens the next, each that does narrows them. */
 static void widen(double *w, bool inside)
 {
@@ -330,25 +330,95 @@ static void verify(const struct settled *m, double s0, double s1, bool seen, str
 	};
 }
 
+/* What happened, as far as it can be told apart: one cell moved and the shard's total held. */
 static void finish(struct settled *m, struct recall *mem, struct shift *model, struct flight_news *news)
 {
-	struct shard_mem *f = m->f;
-	int from = grade_of(m->s, f->from), to = grade_of(m->s, f->to);
+	struct lesson l = { .s = m->s, .k = m->k, .f = m->f, .cells = m->cells };
 
-	for (m->site = 0; m->site < m->s->n_sites; m->site++)
-		if (!strcmp(m->s->sites[m->site].name, f->site))
-			break;
 	measure(m);
 	settle_before(m, mem);
-	if (f->cells != 1 || from < 0 || to < 0 || from == to || m->site == m->s->n_sites || f->total <= 0 ||
-	    m->total <= 0 || fabs(m->total / f->total - 1) > CONSERVE_SHARE + m->noise)
+	if (!lesson_read(&l) || m->f->total <= 0 || m->total <= 0 ||
+	    fabs(m->total / m->f->total - 1) > CONSERVE_SHARE + m->noise)
 		return;
-	double s0 = share_before(m, m->site), s1 = share_after(m, m->site);
-	verify(m, s0, s1, was_seen(m, model, to > from ? to : from), mem, news);
-	if ((to > from ? s0 : s1) < MEASURABLE)
+	m->site = l.site;
+	double s0 = m->cells[m->site]->before / m->f->total, s1 = mean_bps(m->cells[m->site]) / m->total;
+	verify(m, s0, s1, was_seen(m, model, l.to > l.from ? l.to : l.from), mem, news);
+}
+
+/* The demand has changed: what was averaged is history, and what happens now is not the change's doing. */
+static bool drifted(const struct shard_mem *f, struct cell_mem **cells, size_t n)
+{
+	double total = 0, now = 0, most = 0;
+
+	if (f->n_rest < REST_KNOWN)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		total += cells[i]->rest[RES_BPS];
+		now += mean_bps(cells[i]);
+		most = fmax(most, fabs(mean_bps(cells[i]) - cells[i]->rest[RES_BPS]));
+	}
+	return fmax(most, fabs(now - total)) > DRIFT_SHARE * total;
+}
+
+/* What its load does while nothing is done to it. One great step is demand that changes, not noise. */
+static void wobble(struct cell_mem *m, unsigned n_rest)
+{
+	double step = fabs(m->sample[0][RES_BPS] - m->sample[1][RES_BPS]);
+	double most = fmax(WOBBLE_STEP * sqrt(m->wobble), WOBBLE_LEAST * m->rest[RES_BPS]);
+
+	if (n_rest < 2)
 		return;
-	learn_shed(m, model, from, to, s0, s1);
-	learn_dests(m, model, from, to);
+	if (m->n_wobble >= WOBBLE_KNOWN)
+		step = fmin(step, most);
+	m->n_wobble += m->n_wobble < WOBBLE_ROUNDS;
+	m->wobble += (step * step - m->wobble) / m->n_wobble;
+}
+
+/* The last samples are of the present, too. */
+static void take_samples(struct shard_mem *f, struct cell_mem **cells, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cells[i]->n_samples < RECALL_SAMPLES)
+			return;
+	f->n_rest = RECALL_SAMPLES;
+	for (size_t i = 0; i < n; i++)
+		for (int x = 0; x < RES_N; x++)
+			cells[i]->rest[x] = (cells[i]->sample[1][x] + cells[i]->sample[2][x]) / 2;
+}
+
+/* Nothing is in flight and reports speak of the present: averages, and what is learned of them. */
+static void rest(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s, size_t k,
+		 struct shift *model)
+{
+	int64_t lag_ms = s->now_ms - f->heard_ms;
+	struct lesson l = { .s = s, .k = k, .f = f, .cells = cells };
+
+	if (drifted(f, cells, s->n_sites)) {
+		f->n_rest = 0;
+		f->lessons = LESSONS;
+	}
+	f->n_rest += f->n_rest < REST_ROUNDS;
+	if (f->n_rest == 1 && lag_ms >= REPORTS_LAG_MS + (RECALL_SAMPLES - 1) * 1000)
+		take_samples(f, cells, s->n_sites);
+	for (size_t i = 0; i < s->n_sites; i++) {
+		wobble(cells[i], f->n_rest);
+		for (int x = 0; x < RES_N; x++)
+			cells[i]->rest[x] += (cells[i]->sample[0][x] - cells[i]->rest[x]) / f->n_rest;
+	}
+	lesson_step(&l, model);
+}
+
+/* True: it is not in flight, or no more. */
+static bool settle(struct shard_mem *f, struct cell_mem **cells, const struct policy *p,
+		   const struct snapshot *s, bool there)
+{
+	if (!f->flying)
+		return true;
+	if (f->since_ms > s->now_ms) /* saved by a clock that ran ahead of this one */
+		f->since_ms = s->now_ms;
+	int64_t age = s->now_ms - f->since_ms;
+	bool done = there && age >= p->settle_min_ms && stable(cells, s->n_sites);
+	return done || age >= p->settle_max_ms;
 }
 
 static void observe_shard(struct recall *mem, struct shift *model, const struct policy *p,
@@ -356,23 +426,29 @@ static void observe_shard(struct recall *mem, struct shift *model, const struct 
 			  struct flight_news *news)
 {
 	struct shard_mem *f = recall_shard(mem, s->shards[k].name);
+	struct lesson l = { .s = s, .k = k, .f = f, .cells = cells };
 
+	if (!f->flying && is_news(cells, s, k)) {
+		lesson_last(&l, model);
+		begin(f, cells, s, k);
+	}
 	notice(f, cells, p, s, k, news);
+	notice_quiet(f, cells, s, k);
 	for (size_t i = 0; i < s->n_sites; i++)
 		push_sample(cells[i], snap_cell(s, i, k), lean[i]);
-	if (!f->flying)
-		return;
-	if (f->since_ms > s->now_ms) /* saved by a clock that ran ahead of this one */
-		f->since_ms = s->now_ms;
-	int64_t age = s->now_ms - f->since_ms;
-	bool done = applied(s, k) && age >= p->settle_min_ms && stable(cells, s->n_sites);
-	if (!done && age < p->settle_max_ms)
+	bool there = applied(cells, s, k), flew = f->flying;
+	if (!there)
+		f->heard_ms = RECALL_NEVER;
+	else if (f->heard_ms == RECALL_NEVER)
+		f->heard_ms = s->now_ms;
+	if (!settle(f, cells, p, s, there))
 		return;
 	f->flying = false;
-	if (!applied(s, k))
-		return; /* never took effect: nothing to learn */
 	struct settled m = { .s = s, .k = k, .f = f, .cells = cells };
-	finish(&m, mem, model, news);
+	if (flew && there) /* else it never took effect: nothing to learn */
+		finish(&m, mem, model, news);
+	if (there && s->now_ms - f->heard_ms >= REPORTS_LAG_MS)
+		rest(f, cells, s, k, model);
 }
 
 static void slow_load(struct site_mem *m, const struct snapshot *s, size_t i)

@@ -173,6 +173,8 @@ void recall_rebase(struct recall *r, int64_t by_ms)
 {
 	for (struct shard_mem *m = r->shards; m; m = m->hh.next)
 		time_shift(&m->since_ms, by_ms);
+	for (struct shard_mem *m = r->shards; m; m = m->hh.next)
+		time_shift(&m->heard_ms, by_ms);
 	for (struct cell_mem *m = r->cells; m; m = m->hh.next) {
 		time_shift(&m->changed_ms, by_ms);
 		time_shift(&m->proposed_ms, by_ms);
@@ -217,7 +219,7 @@ void recall_save(const struct recall *r, struct buf *out)
 			buf_addf(out, "site %s %.17g %.17g %.17g %.17g\n", m->name, m->imbalance, m->seen,
 				 m->inside, m->widen);
 	for (const struct shard_mem *m = r->shards; m; m = m->hh.next)
-		if (key_name_ok(m->name) && m->flying)
+		if (key_name_ok(m->name) && m->flying && !m->quiet)
 			buf_addf(out, "flight %s %d %u %lld %d %s %s %s %.17g %.17g %.17g %.17g\n", m->name,
 				 m->own, m->cells, (long long)m->since_ms, (int)m->kind, dash(m->site),
 				 dash(m->from), dash(m->to), m->total, m->moved_lo, m->moved, m->moved_hi);
@@ -254,6 +256,7 @@ static int load_flight(struct recall *r, const char *line)
 		return ERR_MALFORMED;
 	struct shard_mem *m = shard_add(r, name);
 	m->flying = true;
+	m->heard_ms = RECALL_NEVER;
 	m->own = own;
 	m->cells = f.cells;
 	m->since_ms = since;

@@ -30,12 +30,23 @@ struct site_mem {
 	UT_hash_handle hh;
 };
 
-/* One change of a shard until it has settled. cells > 1: several places at once, nothing is learned. */
+#define REST_ROUNDS   30 /* what rests is averaged over so many rounds; older ones fade */
+#define REST_KNOWN    6
+#define WOBBLE_ROUNDS 60
+#define LESSONS	      2 /* as soon as it has settled, and when it has rested */
+
+/* One change of a shard until it has settled. cells > 1: several places at once, nothing is learned. What
+ * stays is for the lesson that is taken when it has rested for a while. */
 struct shard_mem {
 	char name[STEER_NAME];
 	bool flying, own;
+	bool quiet;	  /* nobody ordered it: a service died, or a drill plays that */
+	unsigned lessons; /* taken of it, of LESSONS */
 	unsigned cells;
 	int64_t since_ms;
+	int64_t heard_ms;  /* the routers read it back; RECALL_NEVER: not yet */
+	unsigned n_before; /* rounds behind the cells' before */
+	unsigned n_rest;   /* rounds behind the cells' rest; 0 while something is in flight */
 	enum move_kind kind;
 	char site[STEER_NAME], from[STEER_NAME], to[STEER_NAME];
 	double total;			  /* bit/s of the shard before */
@@ -53,6 +64,10 @@ struct cell_mem {
 	unsigned n_calm;    /* rounds behind it, at most CALM_ROUNDS */
 	double sample[RECALL_SAMPLES][RES_N]; /* middle of the interval, newest first */
 	unsigned n_samples;
+	double wobble;		 /* mean squared step from round to round while nothing changes, bit/s */
+	unsigned n_wobble;	 /* rounds behind it, at most WOBBLE_ROUNDS */
+	double rest[RES_N];	 /* average since the last change of the shard had settled */
+	bool there, gone;	 /* announced once; and now no more, though nobody ordered that */
 	double before;		 /* bit/s when the change in flight began */
 	double before_wide[2];	 /* its interval then, when the site was dropping; else 0 */
 	int64_t restorable_ms;	 /* since when a step back would be safe; RECALL_NEVER: it is not */
@@ -85,6 +100,12 @@ struct shard_mem *recall_shard(const struct recall *r, const char *name);
 struct cell_mem *recall_cell(const struct recall *r, const char *site, const char *shard);
 /* The cell of a snapshot's indices; NULL when unknown. */
 struct cell_mem *recall_at(const struct recall *r, const struct snapshot *s, size_t site, size_t shard);
+/* Variance of a cell's load averaged over so many rounds. Reports are smoothed by halves (meter.c): the
+ * square of a step is a third of what one second's load varies by. */
+static inline double recall_noise(const struct cell_mem *m, unsigned rounds)
+{
+	return 3 * m->wobble / (rounds ? rounds : 1);
+}
 /* Creates what a snapshot names and forgets what it no longer names. */
 void recall_sync(struct recall *r, const struct snapshot *s);
 void recall_done(struct recall *r);

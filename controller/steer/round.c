@@ -140,7 +140,8 @@ static void view_flights(struct round *r, const struct recall *mem)
 	for (size_t k = 0; k < r->nk; k++) {
 		const struct shard_mem *m = recall_shard(mem, r->s->shards[r->shard[k]].name);
 
-		if (!m || !m->flying)
+		r->rests[k] = m && m->n_rest;
+		if (!m || !m->flying || m->quiet)
 			continue;
 		r->shard_busy[k] = true;
 		for (size_t i = 0; i < r->ns; i++) {
@@ -169,7 +170,7 @@ static void view_cells(struct round *r, const struct recall *mem)
 			 */
 			bool gone = !cell->announced && cell->grade == cell->wanted &&
 				    r->s->grades->g[cell->wanted].kind != GRADE_WITHDRAWN;
-			r->off[c] = !site->healthy || gone;
+			r->off[c] = !site->healthy || gone || (r->mem[c] && r->mem[c]->gone);
 		}
 	view_loads(r, mem);
 	view_flights(r, mem);
@@ -194,6 +195,7 @@ void round_init(struct round *r, const struct snapshot *s, const struct policy *
 	r->urgent = xcalloc(ns, sizeof(bool));
 	r->site_busy = xcalloc(ns, sizeof(bool));
 	r->shard_busy = xcalloc(nk, sizeof(bool));
+	r->rests = xcalloc(nk, sizeof(bool));
 	r->mem = xcalloc(nc, sizeof(struct cell_mem *));
 	r->grade = xcalloc(nc, 1);
 	r->off = xcalloc(nc, sizeof(bool));
@@ -232,7 +234,7 @@ void round_done(struct round *r)
 			      r->grade,	 r->off,	 r->seen,      r->home,	      r->flow,
 			      r->load,	 r->spread,	 r->sheds,     r->dests,      r->prior,
 			      r->calm,	 r->shard_worth, r->model,     r->modelled,   r->lean,
-			      r->coming, r->site_widen,	 r->proved };
+			      r->coming, r->site_widen,	 r->proved,    r->rests };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 }

@@ -37,6 +37,7 @@ struct round {
 	bool *receiver;	     /* healthy, in service, reporting: may be counted on to take load */
 	bool *hot, *urgent;  /* filled by the engine's hysteresis */
 	bool *site_busy, *shard_busy;
+	bool *rests; /* per shard: nothing changed lately, reports speak of the present */
 
 	struct cell_mem **mem; /* per cell, may be NULL */
 	double *calm;	       /* per cell, main resource, usual load landing there; 0: not known */

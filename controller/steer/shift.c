@@ -12,6 +12,7 @@
 #define SHED_SD	       0.04 /* shards of one site differ by about so much */
 #define PREPEND_MORE   0.2  /* of what one prepend left, a second may take */
 #define PREPEND_COUNTS 4.0
+#define LESSONS_SANE   1e9
 
 struct dest {
 	char site[STEER_NAME];
@@ -26,7 +27,8 @@ struct shift_key {
 
 struct shift_entry {
 	struct shift_key key;
-	double a, b; /* evidence at at_ms, without the prior */
+	double a, b;	/* evidence at at_ms, without the prior */
+	double lessons; /* of whatever weight, at at_ms */
 	int64_t at_ms;
 	struct dest *dests;
 	UT_hash_handle hh;
@@ -157,8 +159,8 @@ static double add_dests(const struct shift_entry *e, double w, const char *const
 		HASH_FIND(hh, e->dests, name, sizeof(name), d);
 		if (!d)
 			continue;
-		alpha[i] += w * d->alpha;
-		sum += w * d->alpha;
+		alpha[i] += w * fmax(d->alpha, 0);
+		sum += w * fmax(d->alpha, 0);
 	}
 	return sum;
 }
@@ -183,12 +185,25 @@ double shift_dests(const struct shift *m, const struct grade_set *gs, const char
 	return sum;
 }
 
+double shift_lessons(const struct shift *m, const struct grade_set *gs, const char *site, uint8_t family,
+		     int64_t now_ms)
+{
+	double sum = 0;
+
+	for (size_t g = 0; g < gs->n; g++) {
+		const struct shift_entry *e = find(m, site, gs->g[g].name, family);
+		sum += e ? e->lessons * fade(now_ms - e->at_ms) : 0;
+	}
+	return sum;
+}
+
 /* Ages the evidence to now and keeps it bounded. */
 static void age(struct shift_entry *e, int64_t now_ms)
 {
 	double f = fade(now_ms - e->at_ms), total = (e->a + e->b) * f, dests = 0;
 	struct dest *d;
 
+	e->lessons *= f;
 	if (total > SHIFT_EVIDENCE_MAX)
 		f *= SHIFT_EVIDENCE_MAX / total;
 	e->a *= f;
@@ -212,6 +227,7 @@ void shift_learn_shed(struct shift *m, const char *site, const char *grade, uint
 		return;
 	shed = fmin(fmax(shed, 0), 1);
 	age(e, now_ms);
+	e->lessons++;
 	e->a += weight * shed;
 	e->b += weight * (1 - shed);
 }
@@ -223,7 +239,7 @@ void shift_learn_dest(struct shift *m, const char *site, const char *grade, uint
 	char name[STEER_NAME];
 	struct dest *d;
 
-	if (!e || !(weight > 0) || !isfinite(weight))
+	if (!e || !isfinite(weight))
 		return;
 	age(e, now_ms);
 	key_copy(name, dest);
@@ -235,7 +251,7 @@ void shift_learn_dest(struct shift *m, const char *site, const char *grade, uint
 		key_copy(d->site, dest);
 		HASH_ADD(hh, e->dests, site, sizeof(d->site), d);
 	}
-	d->alpha += weight;
+	d->alpha = fmax(d->alpha + weight, -SHIFT_DEBT_MAX);
 }
 
 void shift_done(struct shift *m)
@@ -264,8 +280,8 @@ void shift_save(const struct shift *m, struct buf *out)
 	for (const struct shift_entry *e = m->head; e; e = e->hh.next) {
 		if (!key_name_ok(e->key.site) || !key_name_ok(e->key.grade))
 			continue;
-		buf_addf(out, "shed %s %s %u %.17g %.17g %lld\n", e->key.site, e->key.grade, e->key.family,
-			 e->a, e->b, (long long)e->at_ms);
+		buf_addf(out, "shed %s %s %u %.17g %.17g %lld %.17g\n", e->key.site, e->key.grade,
+			 e->key.family, e->a, e->b, (long long)e->at_ms, e->lessons);
 		for (const struct dest *d = e->dests; d; d = d->hh.next)
 			if (key_name_ok(d->site))
 				buf_addf(out, "dest %s %s %u %s %.17g\n", e->key.site, e->key.grade,
@@ -278,21 +294,23 @@ int shift_load_line(struct shift *m, const char *line)
 	char site[STEER_NAME], grade[STEER_NAME], dest[STEER_NAME];
 	struct shift_entry *e;
 	unsigned family;
-	double a, b;
+	double a, b, lessons = 1; /* the last came later: older states lack it */
 	long long at;
 
-	if (sscanf(line, "shed %63s %63s %u %lf %lf %lld", site, grade, &family, &a, &b, &at) == 6) {
+	if (sscanf(line, "shed %63s %63s %u %lf %lf %lld %lf", site, grade, &family, &a, &b, &at, &lessons) >=
+	    6) {
 		if (!(a >= 0 && b >= 0 && a + b <= 10 * SHIFT_EVIDENCE_MAX) || family > 6 ||
 		    !(e = find_or_add(m, site, grade, (uint8_t)family)))
 			return ERR_MALFORMED;
 		e->a = a;
 		e->b = b;
 		e->at_ms = at;
+		e->lessons = lessons >= 0 && lessons < LESSONS_SANE ? lessons : 0;
 		return 0;
 	}
 	if (sscanf(line, "dest %63s %63s %u %63s %lf", site, grade, &family, dest, &a) == 5) {
 		e = family <= 6 ? find(m, site, grade, (uint8_t)family) : NULL;
-		if (!e || !(a >= 0 && a <= 10 * SHIFT_EVIDENCE_MAX))
+		if (!e || !(a >= -SHIFT_DEBT_MAX && a <= 10 * SHIFT_EVIDENCE_MAX))
 			return ERR_MALFORMED;
 		shift_learn_dest(m, site, grade, (uint8_t)family, dest, a, e->at_ms);
 		return 0;

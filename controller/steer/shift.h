@@ -9,7 +9,8 @@
 
 #define SHIFT_HALF_LIFE_MS (3 * 24 * 3600 * 1000.0)
 #define SHIFT_DEST_PRIOR   2.0	/* pseudo-counts of the prior over destinations */
-#define SHIFT_EVIDENCE_MAX 40.0 /* pseudo-counts kept: nothing is ever certain */
+#define SHIFT_EVIDENCE_MAX 80.0 /* pseudo-counts kept: nothing is ever certain */
+#define SHIFT_DEBT_MAX	   8.0	/* the noise that speaks against a destination is kept up to this */
 #define SHIFT_ENTRIES_MAX  65536
 
 struct shift_entry;
@@ -30,16 +31,20 @@ void shift_sheds(const struct shift *m, const struct grade_set *gs, const char *
 double shift_dests(const struct shift *m, const struct grade_set *gs, const char *site, unsigned grade,
 		   uint8_t family, int64_t now_ms, const char *const *sites, const double *prior, size_t n,
 		   double *ret_alpha);
+/* How often a shift of this site was measured, at any grade; old lessons fade. */
+double shift_lessons(const struct shift *m, const struct grade_set *gs, const char *site, uint8_t family,
+		     int64_t now_ms);
 /* One settled observation: `shed` of the home traffic left, with `weight` pseudo-counts. */
 void shift_learn_shed(struct shift *m, const char *site, const char *grade, uint8_t family, double shed,
 		      double weight, int64_t now_ms);
-/* `weight` pseudo-counts of what left went to `dest`. */
+/* `weight` pseudo-counts of what left went to `dest`; below 0: it seems to have got less than before, which
+ * pays for noise that made it seem more at another time. */
 void shift_learn_dest(struct shift *m, const char *site, const char *grade, uint8_t family, const char *dest,
 		      double weight, int64_t now_ms);
 void shift_done(struct shift *m);
 /* The clock moved by so much. */
 void shift_rebase(struct shift *m, int64_t by_ms);
-/* Lines "shed SITE GRADE FAMILY A B AT" and "dest SITE GRADE FAMILY DEST ALPHA". */
+/* Lines "shed SITE GRADE FAMILY A B AT LESSONS" and "dest SITE GRADE FAMILY DEST ALPHA". */
 void shift_save(const struct shift *m, struct buf *out);
 int shift_load_line(struct shift *m, const char *line);
 #endif

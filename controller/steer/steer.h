@@ -117,6 +117,13 @@ struct site_forecast {
 	double before, after_lo, after, after_hi; /* utilisation of the site, 90 % interval */
 };
 
+/* What a forecast is made of. */
+struct forecast_basis {
+	double lessons;	 /* measured shifts of the least known of what is weakened, old ones fading; 0: priors
+			  */
+	unsigned rounds; /* that the loads are averages of; few: something has changed just now */
+};
+
 enum plan_state {
 	PLAN_CALM,    /* nothing to do */
 	PLAN_WATCH,   /* above a threshold, not yet often enough, or settling */
@@ -164,6 +171,10 @@ void engine_homes(const struct engine *e, const struct snapshot *s, double *ret_
 /* What it has learned of grades; steer/shift.h. */
 struct shift;
 const struct shift *engine_model(const struct engine *e);
+/* What that is made of. ret_noise: per site of the snapshot, the standard deviation of its utilisation by
+ * itself, from one second to another. */
+void engine_basis(const struct engine *e, const struct snapshot *s, const struct move *moves, size_t n,
+		  struct forecast_basis *ret_basis, double *ret_noise);
 /* State as text (one line per fact, versioned), for the store; and back. ERR_MALFORMED: nothing loaded. */
 struct buf;
 void engine_save(const struct engine *e, struct buf *out);

@@ -3,6 +3,8 @@ unit += simulate
 simulate_src := agent/simulate.c proto/base/mem.c
 unit += forecast
 forecast_src := $(steer) $(base)
+unit += lessons
+lessons_src := $(steer) $(base)
 unit += drill
 drill_model := controller/model.c controller/observe.c controller/meter.c controller/cluster.c controller/cluster_schema.c \
                $(steer)
