@@ -251,6 +251,21 @@ static int verify_allow(struct agent_config *c, char *ret_why)
 	return 0;
 }
 
+/* They are compared as texts with what a controller asks for. */
+static int verify_communities(const struct agent_config *c, char *ret_why)
+{
+	char canon[NAME_LEN];
+
+	for (unsigned i = 0; i < c->allow.communities_count; i++) {
+		const char *text = c->allow.communities[i];
+		if (!route_community_canon(text, canon) && !route_large_canon(text, canon))
+			return WHY("allow.communities[%u]: \"%s\" is not a community", i, text);
+		if (strcmp(text, canon) != 0)
+			return WHY("allow.communities[%u]: write \"%s\" as %s", i, text, canon);
+	}
+	return 0;
+}
+
 static bool allowed(const struct agent_config *c, const struct prefix *p)
 {
 	for (unsigned i = 0; i < c->allow.prefixes_count; i++)
@@ -410,6 +425,8 @@ static int verify(struct agent_config *c, char *ret_why)
 	if (strlen(c->socket) > 100)
 		return WHY("socket: at most 100 characters");
 	int err = verify_allow(c, ret_why);
+	if (!err)
+		err = verify_communities(c, ret_why);
 	if (!err)
 		err = verify_commands(c, ret_why);
 	if (!err)

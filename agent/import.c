@@ -14,7 +14,9 @@
 
 void words_add(struct words *w, const char *text)
 {
-	if (w->n < IMPORT_WORDS_MAX)
+	if (w->n == IMPORT_WORDS_MAX)
+		w->left_out++;
+	else
 		w->w[w->n++] = xstrdup(text);
 }
 
@@ -280,18 +282,33 @@ void import_print(const struct imported *in, struct buf *out)
 {
 	buf_adds(out, "# made by sluice-agent import; check it with: sluice-agent -n -c FILE\n"
 		      "node: node1                     # choose a name\n\nallow:\n");
-	struct words all = { 0 };
+	bool any = false;
 	for (size_t i = 0; i < in->n; i++)
-		for (size_t k = 0; k < in->services[i].prefixes.n; k++)
-			words_add(&all, in->services[i].prefixes.w[k]);
-	put_words(out, "  prefixes", &all, NULL);
-	if (!all.n)
-		buf_adds(out, "  prefixes: []                # write them here, and in the services\n");
-	words_done(&all);
+		for (size_t k = 0; k < in->services[i].prefixes.n; k++) {
+			buf_adds(out, any ? ", " : "  prefixes: [");
+			put_quoted(out, in->services[i].prefixes.w[k]);
+			any = true;
+		}
+	buf_adds(out, any ? "]\n" : "  prefixes: []                # write them here, and in the services\n");
 	put_commands(in, out);
 	buf_adds(out, "\nservices:\n");
 	for (size_t i = 0; i < in->n; i++)
 		put_service(&in->services[i], out);
+}
+
+/* What is not in the output must be said, however it got lost. */
+static void note_left_out(struct imported *in)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		const struct imported_service *s = &in->services[i];
+		if (s->prefixes.left_out)
+			fprintf(stderr, "not mapped: %s: %zu prefixes, more than %d\n", s->name,
+				s->prefixes.left_out, IMPORT_WORDS_MAX);
+	}
+	for (size_t i = 0; i < in->notes.n; i++)
+		fprintf(stderr, "not mapped: %s\n", in->notes.w[i]);
+	if (in->notes.left_out)
+		fprintf(stderr, "not mapped: %zu more\n", in->notes.left_out);
 }
 
 int command_import(const char *path)
@@ -302,11 +319,14 @@ int command_import(const char *path)
 	char chunk[4096];
 	size_t n;
 
-	while (f && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		if (buf_add(&text, chunk, n) < 0)
-			break;
-	if (!f || ferror(f) || !text.len) {
-		fprintf(stderr, "sluice-agent import: %s: %s\n", path, f ? "empty" : strerror(errno));
+	bool large = false;
+	while (f && !large && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		large = buf_add(&text, chunk, n) < 0;
+	if (!f || ferror(f) || large || !text.len) {
+		fprintf(stderr, "sluice-agent import: %s: %s\n", path,
+			large		  ? "larger than 1 MiB"
+			: !f || ferror(f) ? strerror(errno)
+					  : "empty");
 		free(in);
 		return 1;
 	}
@@ -320,8 +340,7 @@ int command_import(const char *path)
 	else
 		fprintf(stderr, "sluice-agent import: %s: no health-checked service found\n", path);
 	fputs(out.data ? out.data : "", stdout);
-	for (size_t i = 0; i < in->notes.n; i++)
-		fprintf(stderr, "not mapped: %s\n", in->notes.w[i]);
+	note_left_out(in);
 	imported_done(in);
 	free(in);
 	return rc;

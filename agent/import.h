@@ -12,7 +12,7 @@
 
 struct words {
 	char *w[IMPORT_WORDS_MAX]; /* heap */
-	size_t n;
+	size_t n, left_out;	   /* left_out: what did not fit */
 };
 
 /* one state's attributes; -1: not said */

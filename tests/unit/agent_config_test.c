@@ -111,6 +111,10 @@ static void test_every_mistake_is_named(void **state)
 		{ "node: n1\nallow: {prefixes: [0.0.0.0/0]}\n", "wider than /8" },
 		{ "node: ../etc\nallow: {prefixes: [198.18.1.0/24]}\n", "is not a name" },
 		{ HEAD "log: loud\n", "none of debug" },
+		{ HEAD "  communities: [\"64500:80\", \"64500;80\"]\n",
+		  "allow.communities[1]: \"64500;80\" is not a" },
+		{ HEAD "  communities: [\"64500:080\"]\n", "write \"64500:080\" as 64500:80" },
+		{ HEAD "  communities: [no-export]\n", "write \"no-export\" as 65535:65281" },
 		{ HEAD "sample: {interval_ms: 5}\n", "100..60000" },
 		{ HEAD "controller: {endpoints: [nowhere], ca: a, cert: b, key: c}\n", "endpoints[0]" },
 		{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: "
