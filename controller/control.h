@@ -62,6 +62,7 @@ struct op_result control_drain(struct controller *c, const char *actor, const st
 /* Aborts in any stage, too. site: of a service's drain. */
 struct op_result control_undrain(struct controller *c, const char *actor, enum drain_kind kind,
 				 const char *name, const char *site, const char *reason);
+#define HANDS_MS 300 /* of a round, for what of drains and overrides has to be written */
 /* NULL when there is no such object or no drain of it was ever made. */
 const struct drain *drain_find(const struct model *m, enum drain_kind kind, const char *name,
 			       const char *site);

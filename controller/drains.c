@@ -413,14 +413,25 @@ static void each(const struct model *m, void (*fn)(const struct subject *s, stru
 	}
 }
 
+struct turn {
+	struct controller *c;
+	mono_t until;
+};
+
 static void round_one(const struct subject *s, struct drain *d, void *arg)
 {
-	go_on(arg, s, d);
+	const struct turn *t = arg;
+
+	if (mono_diff_ms(mono_now(), t->until) > 0)
+		go_on(t->c, s, d);
 }
 
+/* Each stage is a durable write: what does not fit waits for the next round. */
 void drains_round(struct controller *c)
 {
-	each(&c->model, round_one, c);
+	struct turn t = { c, mono_add_ms(mono_now(), HANDS_MS) };
+
+	each(&c->model, round_one, &t);
 }
 
 struct teller {

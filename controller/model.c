@@ -154,7 +154,7 @@ void model_adopt_weight(struct node_live *n, size_t shard)
 
 /* -- the operator's hand ----------------------------------------------------------------------------- */
 
-static void pin_grade(struct model *m, const struct override *o)
+static void pin_grade(struct model *m, const struct override *o, bool on)
 {
 	ssize_t site = cluster_site(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
 	ssize_t grade = cluster_grade(m->cl, o->grade);
@@ -162,16 +162,21 @@ static void pin_grade(struct model *m, const struct override *o)
 	if (site < 0 || shard < 0 || grade < 0)
 		return; /* gone from the document: nothing to pin until it is back */
 	struct cell_live *cell = model_cell(m, (size_t)site, (size_t)shard);
-	cell->pinned = true;
+	cell->pinned = on;
 	cell->pin = (uint8_t)grade;
 }
 
-static void pin_weight(struct model *m, const struct override *o)
+static void pin_weight(struct model *m, const struct override *o, bool on)
 {
 	ssize_t node = cluster_node(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
 
 	if (node >= 0 && shard >= 0)
-		m->nodes[node].shards[shard].weight_pin = o->weight;
+		m->nodes[node].shards[shard].weight_pin = on ? o->weight : 0;
+}
+
+void model_pin_one(struct model *m, const struct override *o, bool on)
+{
+	(o->grade[0] ? pin_grade : pin_weight)(m, o, on);
 }
 
 void model_pin(struct model *m)
@@ -182,7 +187,7 @@ void model_pin(struct model *m)
 		for (size_t k = 0; k < m->cl->n_shards; k++)
 			m->nodes[i].shards[k].weight_pin = 0;
 	for (size_t i = 0; i < m->n_overrides; i++)
-		(m->overrides[i].grade[0] ? pin_grade : pin_weight)(m, &m->overrides[i]);
+		model_pin_one(m, &m->overrides[i], true);
 }
 
 bool model_hand_done(const struct model *m, const struct cell_live *cell, const struct hand *h)

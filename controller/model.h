@@ -169,8 +169,11 @@ bool model_carried(const struct model *m, size_t node, size_t shard);
 /* Other nodes of its site carry this shard in good health, and one of them surely stays, or the whole site
  * may go. */
 bool model_covered(const struct model *m, size_t node, size_t shard);
-/* Puts the overrides on the cells and weights they name; after any change of overrides or document. */
+/* Puts the overrides on the cells and weights they name; after a change of the document, or of all of them.
+ */
 void model_pin(struct model *m);
+/* The same for one of them that came or goes: there is never a second of the same cell or weight. */
+void model_pin_one(struct model *m, const struct override *o, bool on);
 /* A deadline made at since_wall_ms (by the wall clock, which goes on while no controller runs) as one that no
  * step of that clock moves from here on. A clock that was wrong at the start puts it off by no more than it
  * was long. Unset: wall_ms is 0. */

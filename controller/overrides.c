@@ -23,7 +23,7 @@ static void add(struct model *m, const struct override *o)
 {
 	m->overrides = xrealloc(m->overrides, m->n_overrides + 1, sizeof(*o));
 	m->overrides[m->n_overrides++] = *o;
-	model_pin(m);
+	model_pin_one(m, o, true);
 }
 
 static void drop(struct model *m, const struct override *o)
@@ -33,9 +33,9 @@ static void drop(struct model *m, const struct override *o)
 	ssize_t node = cluster_node(m->cl, o->place), shard = cluster_shard(m->cl, o->shard);
 	if (!o->grade[0] && node >= 0 && shard >= 0)
 		m->nodes[node].shards[shard].hand_weight = (uint32_t)o->weight;
+	model_pin_one(m, o, false);
 	memmove(&m->overrides[at], &m->overrides[at + 1], (m->n_overrides - at - 1) * sizeof(*o));
 	m->n_overrides--;
-	model_pin(m);
 }
 
 /* -- writing down ------------------------------------------------------------------------------------ */
@@ -247,23 +247,30 @@ static const struct ending *over(const struct override *o, mono_t now)
 						   : NULL;
 }
 
+static void end_over(struct controller *c, struct override *o, const struct ending *e)
+{
+	struct op_result r = end(c, o, e->actor, e->what, e->why);
+
+	if (r.status == 200 || o->held)
+		return;
+	o->held = true;
+	events_emit(c->events, NULL, 0, "guard.hold", "alert", json_pack("{s:s}", "override", o->id),
+		    "override %s cannot end: %s", o->id, r.detail);
+}
+
+/* Each end is a durable write: hundreds at once take some rounds rather than stop the loop. Those that were
+ * held back before come last. */
 void overrides_round(struct controller *c)
 {
 	struct model *m = &c->model;
-	mono_t now = mono_now();
+	mono_t now = mono_now(), until = mono_add_ms(now, HANDS_MS);
 
-	for (size_t i = m->n_overrides; i-- > 0;) {
-		struct override *o = &m->overrides[i];
-		const struct ending *e = over(o, now);
-		if (!e)
-			continue;
-		struct op_result r = end(c, o, e->actor, e->what, e->why);
-		if (r.status == 200 || o->held)
-			continue;
-		o->held = true;
-		events_emit(c->events, NULL, 0, "guard.hold", "alert", json_pack("{s:s}", "override", o->id),
-			    "override %s cannot end: %s", o->id, r.detail);
-	}
+	for (int held = 0; held < 2; held++)
+		for (size_t i = m->n_overrides; i-- > 0 && mono_diff_ms(mono_now(), until) > 0;) {
+			const struct ending *e = over(&m->overrides[i], now);
+			if (e && m->overrides[i].held == (bool)held)
+				end_over(c, &m->overrides[i], e);
+		}
 }
 
 /* -- start ------------------------------------------------------------------------------------------- */

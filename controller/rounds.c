@@ -15,11 +15,10 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define NEW_CELLS_MS 25	 /* of a round for taking over what nobody ordered yet */
-#define HANDS_MS     300 /* at once for what drains and overrides order */
-#define SAVE_EVERY   30	 /* rounds between saves of the learned state */
-#define PROBE_EVERY  3	 /* the same, while the store fails */
-#define SAVE_CELLS   50	 /* orders written at once */
+#define NEW_CELLS_MS 25 /* of a round for taking over what nobody ordered yet */
+#define SAVE_EVERY   30 /* rounds between saves of the learned state */
+#define PROBE_EVERY  3	/* the same, while the store fails */
+#define SAVE_CELLS   50 /* orders written at once */
 
 struct rounds {
 	struct controller *c;

@@ -88,6 +88,9 @@ struct response res_overrides_list(struct api *a, const struct request *req)
 
 	if (!view_query_uint(req, "limit", VIEW_PAGE_MAX, VIEW_PAGE_MAX, &limit, &error))
 		return error;
+	if (after && at < 0) /* never silently from the start: whoever pages would see all again */
+		return problem(400, "after: there is no override \"%s\" (any more): read the list anew.",
+			       after);
 	size_t i = (size_t)(at + 1);
 	for (; i < m->n_overrides && json_array_size(list) < (limit ? limit : 1); i++)
 		json_array_append_new(list, override_json(m, &m->overrides[i]));

@@ -628,6 +628,10 @@ static void test_overrides(void **state)
 	assert_int_equal(send_as("operator", "DELETE", id, NULL, NULL, &absent), 404);
 	json_auto_t *list = get("/v1/overrides");
 	assert_int_equal(json_array_size(json_object_get(list, "overrides")), 0);
+	/* who pages must not be given all again when the last one seen has ended */
+	auto_answer lost = { 0 };
+	assert_int_equal(send_as("viewer", "GET", "/v1/overrides?after=grade:fra:web-a", NULL, NULL, &lost),
+			 400);
 }
 
 /* -- secrets ------------------------------------------------------------------------------------------ */

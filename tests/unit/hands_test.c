@@ -13,6 +13,7 @@
 #include "controller/enrol.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
+#include "controller/store_impl.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
@@ -624,6 +625,58 @@ static void test_weight(void **state)
 	assert_int_equal(m->nodes[cluster_node(m->cl, "a2")].shards[1].weight_pin, 0);
 }
 
+static const struct store_ops *good_store;
+
+static int slow_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev,
+		      size_t n_ev)
+{
+	mono_t end = mono_add_ms(mono_now(), 20);
+
+	while (mono_diff_ms(mono_now(), end) > 0)
+		continue;
+	return good_store->write(s, ops, n, ev, n_ev);
+}
+
+/* A hundred overrides that end at once, on a disk that takes 20 ms: never two seconds in one go. */
+static void test_many_ends_take_some_rounds(void **state)
+{
+	json_auto_t *doc = json_loads(document, 0, NULL);
+	json_t *shards = json_object_get(json_array_get(json_object_get(doc, "services"), 0), "shards");
+	char id[sizeof(m->overrides->id)], shard[NAME_LEN];
+	struct store_ops slow;
+	unsigned rounds = 0;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		json_array_append_new(shards, json_pack("{s:o, s:[o]}", "name", json_sprintf("x%d", i),
+							"prefixes", json_sprintf("203.0.%d.0/24", i)));
+	assert_int_equal(control_put_cluster(&c, "t", doc, "", false).status, 200);
+	for (int i = 0; i < 100; i++) {
+		snprintf(shard, sizeof(shard), "x%d", i);
+		control_override(&c, "alice",
+				 &(struct override_ask){
+					 .site = "a", .shard = shard, .grade = "prepend1", .reason = "r" },
+				 id);
+	}
+	assert_int_equal(m->n_overrides, 100);
+	for (size_t i = 0; i < 100; i++)
+		m->overrides[i].expires_at = mono_add_ms(mono_now(), -1000);
+	good_store = c.store->ops;
+	slow = *good_store;
+	slow.write = slow_write;
+	c.store->ops = &slow;
+	for (; m->n_overrides && rounds < 50; rounds++) {
+		mono_t began = mono_now();
+		overrides_round(&c);
+		assert_in_range(mono_diff_ms(began, mono_now()), 0, 1000);
+	}
+	c.store->ops = good_store;
+	assert_int_equal(m->n_overrides, 0);
+	assert_in_range(rounds, 3, 49);
+	for (size_t k = 0; k < m->cl->n_shards; k++)
+		assert_false(model_cell(m, A, k)->pinned);
+}
+
 /* Started anew, the controller takes a node's weight from its routers, but not what a hand put there. */
 static void test_weight_does_not_outlive_the_hand(void **state)
 {
@@ -685,6 +738,7 @@ int main(void)
 		T(test_override_is_checked),
 		T(test_commit_confirm),
 		T(test_weight),
+		T(test_many_ends_take_some_rounds),
 		T(test_weight_does_not_outlive_the_hand),
 		T(test_mode_keeps_its_reason),
 	};
