@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/api/out.h"
 
 #define CELLS_PER_PAGE 20000 /* a page ends early rather than grow without bound */
 
@@ -16,57 +17,59 @@ static size_t announced_sites(const struct model *m, size_t shard)
 	return n;
 }
 
-static json_t *prefixes_json(const struct cl_shard *s)
-{
-	char text[PREFIX_STRLEN];
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < s->n_prefixes; i++)
-		json_array_append_new(list, json_string(prefix_str(&s->prefixes[i], text)));
-	return list;
-}
-
-static json_t *shard_json(const struct model *m, size_t k, mono_t now)
+static void out_shard(struct out *o, const struct model *m, size_t k, mono_t now)
 {
 	const struct cl_shard *s = &m->cl->shards[k];
 	const struct cl_service *svc = &m->cl->services[s->service];
-	json_t *sites = json_array();
+	char text[PREFIX_STRLEN];
 
+	out_open(o, NULL, '{');
+	out_text(o, "name", s->name);
+	out_text(o, "service", svc->name);
+	out_open(o, "prefixes", '[');
+	for (size_t i = 0; i < s->n_prefixes; i++)
+		out_text(o, NULL, prefix_str(&s->prefixes[i], text));
+	out_close(o, ']');
+	out_int(o, "min_sites", (int)svc->min_sites);
+	out_int(o, "announced_sites", (int64_t)announced_sites(m, k));
+	out_open(o, "sites", '[');
 	for (size_t i = 0; i < m->cl->n_sites; i++)
-		json_array_append_new(sites, view_cell(m, i, k, VIEW_SITE, now));
-	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:o}", "name", s->name, "service", svc->name, "prefixes",
-			 prefixes_json(s), "min_sites", (int)svc->min_sites, "announced_sites",
-			 (int)announced_sites(m, k), "sites", sites);
+		view_out_cell(o, m, i, k, VIEW_SITE, now);
+	out_close(o, ']');
+	out_close(o, '}');
 }
 
 struct response res_shards_list(struct api *a, const struct request *req)
 {
 	const struct model *m = &a->c->model;
 	mono_t now = mono_now();
+	struct out o = { 0 };
 	size_t cells = 0;
 	struct view_page page;
 	struct response error;
 
 	if (!view_page(req, m->cl, cluster_shard, &page, &error))
 		return error;
-	json_t *list = json_array();
+	out_open(&o, NULL, '{');
+	out_open(&o, "shards", '[');
 	size_t k = page.from;
-	for (; k < m->cl->n_shards && json_array_size(list) < page.limit && cells < CELLS_PER_PAGE; k++) {
-		json_array_append_new(list, shard_json(m, k, now));
+	for (; k < m->cl->n_shards && k - page.from < page.limit && cells < CELLS_PER_PAGE; k++) {
+		out_shard(&o, m, k, now);
 		cells += m->cl->n_sites;
 	}
-	return view_reply(200, json_pack("{s:o, s:s?}", "shards", list, "next",
-					 k > 0 && k < m->cl->n_shards ? m->cl->shards[k - 1].name : NULL));
+	return view_out_page(&o, k > 0 && k < m->cl->n_shards ? m->cl->shards[k - 1].name : NULL);
 }
 
 struct response res_shards_get(struct api *a, const struct request *req)
 {
 	const struct model *m = &a->c->model;
 	ssize_t k = cluster_shard(m->cl, req->params[0]);
+	struct out o = { 0 };
 
 	if (k < 0)
 		return problem(404, "There is no shard \"%s\" in the cluster document.", req->params[0]);
-	return view_reply(200, shard_json(m, (size_t)k, mono_now()));
+	out_shard(&o, m, (size_t)k, mono_now());
+	return out_reply(&o);
 }
 
 /* announced_sites: of its thinnest shard */

@@ -6,15 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "controller/api/out.h"
 #include "controller/api/problem.h"
 #include "controller/api/routes.h"
 
-/* 15 digits: what people typed comes back as they typed it */
-#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
-
 struct response view_reply(int status, json_t *j)
 {
-	char *body = json_dumps(j, DUMP_FLAGS);
+	char *body = json_dumps(j, VIEW_DUMP);
 
 	json_decref(j);
 	if (!body)
@@ -172,17 +170,51 @@ const char *view_grade(const struct model *m, uint8_t grade)
 	return grade < m->cl->grades.n ? m->cl->grades.g[grade].name : "?";
 }
 
-json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_side side, mono_t now)
+void view_out_cell(struct out *o, const struct model *m, size_t site, size_t shard, enum view_side side,
+		   mono_t now)
 {
 	const struct cell_live *c = model_cell(m, site, shard);
-	const char *name = side == VIEW_SITE ? m->cl->sites[site].name : m->cl->shards[shard].name;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:{s:o, s:o}, s:o, s:o, s:o}",
-			 side == VIEW_SITE ? "site" : "shard", name, "grade", view_grade(m, c->grade),
-			 "wanted", view_grade(m, c->wanted), "base", view_grade(m, c->base), "announced",
-			 c->announced, "pinned", c->pinned, "load_bps", "lo", view_count(c->lo[RES_BPS]),
-			 "hi", view_count(c->hi[RES_BPS]), "age_ms", view_age(m->sites[site].report_at, now),
-			 "changed_ms", view_age(c->changed_at, now), "why", view_text(c->why));
+	out_open(o, NULL, '{');
+	if (side == VIEW_SITE)
+		out_text(o, "site", m->cl->sites[site].name);
+	else
+		out_text(o, "shard", m->cl->shards[shard].name);
+	out_text(o, "grade", view_grade(m, c->grade));
+	out_text(o, "wanted", view_grade(m, c->wanted));
+	out_text(o, "base", view_grade(m, c->base));
+	out_bool(o, "announced", c->announced);
+	out_bool(o, "pinned", c->pinned);
+	out_open(o, "load_bps", '{');
+	out_count(o, "lo", c->lo[RES_BPS]);
+	out_count(o, "hi", c->hi[RES_BPS]);
+	out_close(o, '}');
+	out_age(o, "age_ms", m->sites[site].report_at, now);
+	out_age(o, "changed_ms", c->changed_at, now);
+	out_text(o, "why", c->why);
+	out_close(o, '}');
+}
+
+/* For the few places that show one among other things. */
+json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_side side, mono_t now)
+{
+	struct out o = { 0 };
+
+	view_out_cell(&o, m, site, shard, side, now);
+	json_t *j = json_loadb(o.b.data, o.b.len, 0, NULL);
+	buf_done(&o.b);
+	return j;
+}
+
+struct response view_out_page(struct out *o, const char *next)
+{
+	out_close(o, ']');
+	if (next)
+		out_text(o, "next", next);
+	else
+		out_null(o, "next");
+	out_close(o, '}');
+	return out_reply(o);
 }
 
 bool view_page(const struct request *req, const struct cluster *c,

@@ -8,6 +8,9 @@
 #include "controller/api/http.h"
 #include "controller/model.h"
 
+/* 15 digits: what people typed comes back as they typed it */
+#define VIEW_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
 /* j: stolen. */
 struct response view_reply(int status, json_t *j);
 
@@ -40,6 +43,12 @@ const char *view_grade(const struct model *m, uint8_t grade);
  * "age_ms", "changed_ms", "why"} */
 enum view_side { VIEW_SITE, VIEW_SHARD };
 json_t *view_cell(const struct model *m, size_t site, size_t shard, enum view_side side, mono_t now);
+struct out;
+void view_out_cell(struct out *o, const struct model *m, size_t site, size_t shard, enum view_side side,
+		   mono_t now);
+/* The end of a list that began with an object and its array: next is the last one shown, NULL when there are
+ * no more. */
+struct response view_out_page(struct out *o, const char *next);
 
 /* One page of a list of named things: ?after=NAME&limit=N. */
 struct view_page {

@@ -10,7 +10,7 @@ cluster_src := controller/cluster.c controller/cluster_schema.c controller/steer
                tests/fuzz/cluster_fuzz.c tests/fuzz/replay.c $(base)
 events_src  := controller/events.c controller/store.c controller/store_memory.c controller/store_index.c $(base)
 auth_src    := controller/api/auth.c controller/store.c controller/store_memory.c controller/store_index.c $(base)
-http_src    := controller/drain.c controller/api/http.c controller/api/identity.c controller/api/problem.c controller/api/view.c \
+http_src    := controller/drain.c controller/api/http.c controller/api/identity.c controller/api/problem.c controller/api/view.c controller/api/out.c \
                $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
                tests/unit/certs.c tests/unit/https.c $(base)
 api_src     := $(api_rig)
@@ -34,3 +34,5 @@ fleet_src := $(wildcard controller/fleet*.c) controller/enrol.c controller/model
              controller/store_memory.c controller/store_index.c proto/wire/ticket.c proto/wire/link.c proto/wire/frame.c proto/wire/msg.c proto/wire/tls.c \
              $(wildcard proto/wire/pki*.c) tests/unit/certs.c $(base)
 fleet_obj := $(gen_o)
+unit += out
+out_src := controller/api/out.c controller/api/view.c controller/api/problem.c controller/drain.c $(base)
