@@ -75,10 +75,10 @@ static int order_stage(struct drills *d, const struct move *moves, size_t n, siz
 	char why[TEXT_LEN];
 
 	set_on(d, from, to, true);
-	auto_free char *text = record_text(&d->r);
-	struct store_op with = { "drill/current", text };
-	int err = rounds_order(d->c->rounds, moves, n, ACTOR_DRILL, why_of(d, why, sizeof(why)), &with, 1,
-			       ret_verdict);
+	auto_free char *text = record_text(&d->r), *cells = salvage_text(&d->r);
+	struct store_op with[] = { { "drill/cells", cells }, { "drill/current", text } };
+	int err = rounds_order(d->c->rounds, moves, n, ACTOR_DRILL, why_of(d, why, sizeof(why)), with,
+			       text ? 2 : 1, ret_verdict);
 	if (err < 0)
 		set_on(d, from, to, false);
 	return err;

@@ -359,12 +359,9 @@ void drills_load(struct drills *d)
 
 	let_go(d);
 	keep_read(d);
-	if (store_get(d->c->store, "drill/current", &text) != 0)
+	bool kept = store_get(d->c->store, "drill/current", &text) == 0;
+	if ((!kept || record_parse(text, &r) < 0) && !salvage(d, text, &r))
 		return;
-	if (record_parse(text, &r) < 0) {
-		log_error("the stored drill could not be read: what it weakened falls back when it expires");
-		return;
-	}
 	if (r.id > d->last_id)
 		d->last_id = r.id;
 	take_over(d, &r);

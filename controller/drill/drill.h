@@ -2,7 +2,8 @@
  * Runs drills: one at a time, every step written to the store with its event before it is taken, so that a
  * controller that starts or takes the lead finds what was weakened and puts it back (or goes on; kind.h).
  * Owns the drill under way, the schedule, what is known of past ones. Timer: one, DRILLS_TICK_MS, on the
- * loop. Keys: "drill/current", "drill/report/NNNNNN", "drill/last", "drill/schedule". */
+ * loop. Keys: "drill/current", "drill/cells" and
+ * "drill/unreadable" (salvage.c), "drill/report/NNNNNN", "drill/last", "drill/schedule". */
 #ifndef DRILL_DRILL_H
 #define DRILL_DRILL_H
 #include "controller/control.h"

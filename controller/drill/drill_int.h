@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the files that run drills share: drill.c (states), stage.c (what each waits for), measure.c (samples),
- * act.c (effects), ops.c (the operator), keep.c (the store), view.c (what is shown). */
+ * act.c (effects), ops.c (the operator), keep.c and salvage.c (the store), view.c (what is shown). */
 #ifndef DRILL_INT_H
 #define DRILL_INT_H
 #include <uv.h>
@@ -62,6 +62,12 @@ int64_t measure_routes(const struct drills *d); /* a sum over what is announced 
 /* keep.c */
 int keep_report(struct drills *d, const json_t *report); /* in place of the drill under way */
 void keep_read(struct drills *d);			 /* past drills and the schedule */
+
+/* salvage.c */
+#define DRILL_ID_MAX 1000000
+char *salvage_text(const struct drill_record *r); /* for "drill/cells": what it has ordered */
+/* text: no record, or NULL. True: a drill that is to be restored, made of what is known. */
+bool salvage(struct drills *d, const char *text, struct drill_record *ret_r);
 
 /* act.c: effects on the model and the wire. Idempotent. */
 int act_weaken(struct drills *d, size_t from, size_t to,

@@ -40,9 +40,11 @@ int keep_report(struct drills *d, const json_t *report)
 	drill_id(d->r.id, id);
 	report_key(d->r.id, key, sizeof(key));
 	report_key(d->r.id > DRILLS_KEPT ? d->r.id - DRILLS_KEPT : 0, old, sizeof(old));
-	struct store_op ops[] = {
-		{ key, text }, { "drill/current", NULL }, { "drill/last", last }, { old, NULL }
-	};
+	struct store_op ops[] = { { key, text },
+				  { "drill/current", NULL },
+				  { "drill/cells", NULL },
+				  { "drill/last", last },
+				  { old, NULL } };
 	return events_emit(
 		d->c->events, ops, ARRAY_LEN(ops), "drill.report",
 		strcmp(verdict, "passed") == 0 ? "info" : "warning",

@@ -12,9 +12,10 @@ drill_pure  := $(addprefix controller/drill/,hands.c kind.c preflight.c record.c
                table.c watch.c)
 drill_src   := $(drill_pure) $(drill_model) $(base)
 # on a clock of its own
-unit += drills
+unit += drills drills_store
 drills_src  := tests/unit/drills_rig.c $(wildcard controller/drill/*.c) $(drill_model) controller/events.c controller/store.c controller/store_memory.c controller/store_index.c \
                controller/lead.c $(filter-out proto/base/mono.c,$(base))
 # the simulator's half of a tabletop
 unit += rehearse
 rehearse_src := $(sim_live) $(steer) $(base)
+drills_store_src := $(drills_src)
