@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/api/api_int.h"
+#include "controller/drill/drill.h"
 #include "controller/fleet.h"
 #include "controller/rounds.h"
 
@@ -91,10 +92,10 @@ static void find_mode(const struct finder *f)
 /* Whoever is woken up shall know what is only rehearsed. */
 static void find_drill(const struct finder *f)
 {
-	if (f->m->drill[0] && f->m->mode == MODE_FREEZE)
-		found(f, ALERT_WARNING, "drill", f->m->drill,
-		      "a drill is under way, and mode is freeze: what it drained stays so until the mode is "
-		      "another");
+	const char *waits = drills_waits(f->a->c->drills);
+
+	if (f->m->drill[0] && *waits)
+		found(f, ALERT_ALERT, "drill", f->m->drill, "it cannot be restored yet: %s", waits);
 	else if (f->m->drill[0])
 		found(f, ALERT_WARNING, "drill", f->m->drill,
 		      "a drill is under way: sluicectl drill watch; sluicectl drill abort restores at once");

@@ -121,7 +121,8 @@ static unsigned columns(void)
 /* On a terminal one line that is drawn over; elsewhere a line per stage. */
 static void show(struct ctl *ctl, const json_t *drill, bool tty, char *last, size_t size)
 {
-	const char *state = json_string_value(json_object_get(drill, "state"));
+	const char *waits = json_string_value(json_object_get(drill, "waits"));
+	const char *state = waits ? waits : json_string_value(json_object_get(drill, "state"));
 	auto_free char *line = drill_line(drill, tty ? columns() : 400);
 
 	if (tty)
@@ -150,7 +151,7 @@ static int watch(struct ctl *ctl, const char *id)
 	auto_free char *path = ctl_path("/v1/drills/", id, "");
 	struct client *c = ctl_client(ctl);
 	bool json = ctl->out.format == OUT_JSON, tty = !json && isatty(STDOUT_FILENO);
-	char last[32] = "";
+	char last[256] = "";
 
 	for (int missed = 0; c;) {
 		auto_reply r = { 0 };

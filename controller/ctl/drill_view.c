@@ -146,7 +146,8 @@ char *drill_line(const json_t *d, unsigned width)
 	auto_free char *head = xasprintf("%s %s ", str(d, "id"), str(d, "kind"));
 	/* the figures matter more than the bar */
 	bool fits = strlen(head) + strlen(bar) + strlen(rest) <= width;
-	auto_free char *raw = xasprintf("%s%s%s", head, fits ? bar : "", rest);
+	auto_free char *raw = *str(d, "waits") ? xasprintf("%swaits to restore: %s", head, str(d, "waits"))
+					       : xasprintf("%s%s%s", head, fits ? bar : "", rest);
 	char *clean = text_clean(raw);
 	if (strlen(clean) > width)
 		clean[width] = 0;

@@ -184,6 +184,45 @@ void act_whole(struct drills *d)
 	fleet_direct(d->c->fleet);
 }
 
+/* Ordered by the drill, and not ordered back yet. */
+static bool is_weak(const struct drills *d, size_t i, struct target_at *at)
+{
+	if (d->r.kind->effect != EFFECT_GRADE || !cell_of(d, i, at))
+		return false;
+	const struct cell_live *c = model_cell(model(d), at->site, (size_t)at->shard);
+	return c->ordered && c->wanted != c->base;
+}
+
+/* Freeze beats everything, the way back too (I10): said at once, and how to go on. */
+static void wait_for(struct drills *d, const struct guard_verdict *v)
+{
+	char why[TEXT_LEN];
+
+	if (model(d)->mode == MODE_FREEZE)
+		snprintf(why, sizeof(why), "mode is freeze: sluicectl mode observe lets it be restored");
+	else
+		snprintf(why, sizeof(why), "%s: %.240s", guard_str(v->id), v->why);
+	if (!d->waits[0])
+		d->waits_since = mono_now();
+	if (strncmp(d->waits, why, strcspn(why, ":")) != 0)
+		events_emit(d->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s}", "guard", guard_str(v->id)),
+			    "drill d%u cannot be restored yet: %s", d->r.id, why);
+	memcpy(d->waits, why, sizeof(why));
+}
+
+static void wait_no_more(struct drills *d)
+{
+	if (!d->waits[0])
+		return;
+	int64_t ms = mono_diff_ms(d->waits_since, mono_now());
+	d->found.waited_ms += ms;
+	memcpy(d->found.waited_for, d->waits, sizeof(d->waits));
+	d->waits[0] = 0;
+	events_emit(d->c->events, NULL, 0, "drill", "info", NULL,
+		    "drill d%u is restored after %.0f s of waiting", d->r.id, (double)ms / 1000);
+}
+
 /* Back to what the document or the operator wants now. */
 static void order_back(struct drills *d, size_t from, size_t to)
 {
@@ -193,49 +232,40 @@ static void order_back(struct drills *d, size_t from, size_t to)
 	char why[TEXT_LEN];
 	size_t n = 0;
 
-	for (size_t i = from; i < to; i++) {
-		if (!cell_of(d, i, &at))
-			continue;
-		const struct cell_live *c = model_cell(model(d), at.site, (size_t)at.shard);
-		if (c->ordered && c->wanted != c->base)
-			moves[n++] = move_to(d, &at, c->base);
-	}
-	if (n &&
-	    rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), NULL, 0,
-			 &verdict) < 0 &&
-	    d->looked++ == 0)
-		events_emit(d->c->events, NULL, 0, "guard.hold", "alert",
-			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
-			    "drill d%u cannot be restored yet (%s): %s", d->r.id, guard_str(verdict.id),
-			    verdict.why);
+	for (size_t i = from; i < to; i++)
+		if (is_weak(d, i, &at))
+			moves[n++] = move_to(d, &at, model_cell(model(d), at.site, (size_t)at.shard)->base);
+	if (n && rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), NULL, 0,
+			      &verdict) == ERR_GUARD)
+		wait_for(d, &verdict);
+	else
+		wait_no_more(d);
 }
 
 bool act_is_back(const struct drills *d, size_t from, size_t to)
 {
 	struct target_at at;
 
-	for (size_t i = from; i < to && d->r.kind->effect == EFFECT_GRADE; i++) {
-		if (!cell_of(d, i, &at))
-			continue;
-		const struct cell_live *c = model_cell(model(d), at.site, (size_t)at.shard);
-		if (c->ordered && c->wanted != c->base)
+	for (size_t i = from; i < to; i++)
+		if (is_weak(d, i, &at))
 			return false;
-	}
 	return true;
 }
 
 void act_restore(struct drills *d, size_t from, size_t to)
 {
-	bool was = false;
+	struct target_at at;
+	bool news = false;
 
 	if (d->r.kind->effect == EFFECT_GRADE)
 		order_back(d, from, to);
 	for (size_t i = from; i < to; i++) {
-		was |= d->r.targets[i].on;
+		bool weak = is_weak(d, i, &at);
+		news |= d->r.targets[i].on && !weak;
 		mark(d, i, false);
-		d->r.targets[i].on = !act_is_back(d, i, i + 1); /* the guard may have refused */
+		d->r.targets[i].on = weak;
 	}
-	if (was)
+	if (news)
 		fleet_direct(d->c->fleet);
 }
 

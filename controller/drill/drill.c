@@ -11,7 +11,8 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
-#define GRACE_MS 10000 /* after a restart agents have to report again */
+#define GRACE_MS	10000 /* after a restart agents have to report again */
+#define REPORT_AGAIN_MS 5000
 
 static struct model *model(const struct drills *d)
 {
@@ -135,6 +136,16 @@ bool drills_document_changed(const struct drills *d)
 	return strcmp(d->etag, model(d)->cl->etag) != 0;
 }
 
+mono_t drills_store_fails(const struct drills *d)
+{
+	return store_health(d->c->store)->failing_since;
+}
+
+static bool store_fails_for(const struct drills *d, int64_t ms)
+{
+	return mono_is_set(drills_store_fails(d)) && since(drills_store_fails(d)) >= ms;
+}
+
 /* True: an alarm was given. */
 static bool look_for_alarms(struct drills *d)
 {
@@ -150,6 +161,12 @@ static bool look_for_alarms(struct drills *d)
 		return false;
 	if (drills_document_changed(d)) {
 		drills_alarm(d, ALARM_DOCUMENT, "the cluster document was changed meanwhile");
+		return true;
+	}
+	if (store_fails_for(d, STORE_PATIENCE_MS)) {
+		snprintf(why, sizeof(why), "it has refused writes for %d s: %.200s", STORE_PATIENCE_MS / 1000,
+			 store_why(d->c->store));
+		drills_alarm(d, ALARM_STORE, why);
 		return true;
 	}
 	if (d->r.kind->effect == EFFECT_NONE || mono_diff_ms(mono_now(), d->grace_until) > 0)
@@ -174,8 +191,14 @@ static void forget(struct drills *d)
 	d->running = false;
 }
 
+/* Nothing is a drill's any more, however long the store refuses the report. */
 static void tick_report(struct drills *d)
 {
+	if (model(d)->drill[0])
+		act_release(d);
+	if (mono_is_set(drills_store_fails(d)) && since(d->stage_at) < REPORT_AGAIN_MS)
+		return;
+	d->stage_at = mono_now();
 	d->found.ended_wall_ms = wall_now_ms();
 	d->found.duration_ms = since(d->began_at); /* the wall clock may have been set meanwhile */
 	const struct rounds_view *v = rounds_view(d->c->rounds);
@@ -292,6 +315,7 @@ void drills_begin(struct drills *d, struct drill_record *r)
 	d->r = *r;
 	d->running = true;
 	d->applied = d->hurry = false;
+	d->waits[0] = 0;
 	d->looked = 0;
 	d->began_at = d->state_at = d->stage_at = mono_now();
 	d->sampled_at = d->full_at = d->grace_until = (mono_t){ 0 };

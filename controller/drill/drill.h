@@ -36,6 +36,8 @@ struct op_result drills_abort(struct drills *d, const char *actor, const char *i
 struct op_result drills_probe(struct drills *d, const char *id, json_t *seen);
 struct op_result drills_set_schedule(struct drills *d, const char *actor, json_t *schedule);
 
+/* Why the drill under way cannot be restored just now; "" when nothing holds it. */
+const char *drills_waits(const struct drills *d);
 /* New references. */
 json_t *drills_list(const struct drills *d);		       /* array, newest first */
 json_t *drills_get(const struct drills *d, const char *id);    /* NULL: there is none */

@@ -32,8 +32,10 @@ struct drills {
 	struct prediction prediction; /* of the stage */
 	struct noise *noise;	      /* per site of the document */
 	struct findings found;
-	bool applied;	   /* the stage's effects are out */
-	bool hurry;	   /* restore at once */
+	bool applied;	      /* the stage's effects are out */
+	bool hurry;	      /* restore at once */
+	char waits[TEXT_LEN]; /* why what is to be restored cannot be ordered now; "" */
+	mono_t waits_since;
 	size_t back_from;  /* restoring: targets from here on are asked back */
 	unsigned looked;   /* samples since the stage settled, or of the baseline */
 	uint64_t moves_at; /* steering's moves at the beginning */
@@ -46,6 +48,7 @@ void drills_begin(struct drills *d, struct drill_record *r); /* takes r */
 int drills_event(struct drills *d, enum drill_event ev, const char *actor, const char *why);
 void drills_alarm(struct drills *d, enum alarm a, const char *why); /* aborts, for the first alarm's reason */
 bool drills_document_changed(const struct drills *d);
+mono_t drills_store_fails(const struct drills *d); /* since when; unset: it does not */
 
 /* stage.c: one step of a state; drill.c calls it once a sample */
 #define STAGE_CHECKED 2 /* samples after a stage settled, for the prediction */

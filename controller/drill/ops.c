@@ -259,7 +259,10 @@ struct op_result drills_abort(struct drills *d, const char *actor, const char *i
 	}
 	if (drill_is_stage(d->r.state) && d->applied)
 		stage_end(d);
-	return tell(d, EV_ABORT, actor, id, reason, "is aborted: everything is being restored");
+	r = tell(d, EV_ABORT, actor, id, reason, "is aborted: everything is being restored");
+	if (r.status == 200 && d->waits[0])
+		return result(200, "drill %s is aborted and cannot be restored yet: %.200s", id, d->waits);
+	return r;
 }
 
 /* Null when it can be read. */

@@ -155,6 +155,9 @@ static struct verdict judge(const struct drill_record *r, const struct findings 
 	if (f->unread[0])
 		because(&v, strcmp(v.word, "passed") == 0 ? "failed" : NULL,
 			"ordered back, but never read back: %s", f->unread);
+	if (f->waited_ms)
+		because(&v, NULL, "the restore waited %.0f s: %s", (double)f->waited_ms / 1000,
+			f->waited_for);
 	if (r->kind->effect == EFFECT_NONE)
 		judge_tabletop(&v, r);
 	else if (f->restore_ms >= 0 && !f->unread[0])

@@ -18,12 +18,14 @@ struct findings {
 	bool operator_aborted;
 	char aborted_by[NAME_LEN];
 	enum drill_state aborted_in;
-	bool all_held;		  /* 100 % was reached and held */
-	unsigned engine_moves;	  /* weakenings ordered by steering meanwhile */
-	bool weakening_refused;	  /* stale-telemetry: the guard was asked, and refused */
-	bool weakening_asked;	  /* it had to: more than a third was silent */
-	bool routes_kept;	  /* controller-loss, stale-telemetry: announced as before */
-	char unread[TEXT_LEN];	  /* restored, and never read back: what; "" */
+	bool all_held;		/* 100 % was reached and held */
+	unsigned engine_moves;	/* weakenings ordered by steering meanwhile */
+	bool weakening_refused; /* stale-telemetry: the guard was asked, and refused */
+	bool weakening_asked;	/* it had to: more than a third was silent */
+	bool routes_kept;	/* controller-loss, stale-telemetry: announced as before */
+	char unread[TEXT_LEN];	/* restored, and never read back: what; "" */
+	int64_t waited_ms;	/* the restore, until it could be ordered */
+	char waited_for[TEXT_LEN];
 	int64_t answered_ms;	  /* surge: steering's first answer; -1 */
 	double drained;		  /* at the end of 100 %: 0..1 */
 	double predicted_drained; /* lower end; NAN: nothing was predicted */

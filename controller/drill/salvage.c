@@ -68,7 +68,9 @@ bool salvage(struct drills *d, const char *text, struct drill_record *ret_r)
 	read_cells(cells ? cells : "", ret_r);
 	judge(ret_r);
 	/* with cells to restore what is in their place is the new record, written next */
-	struct store_op ops[] = { { "drill/unreadable", text }, { "drill/current", NULL }, { "drill/cells", NULL } };
+	struct store_op ops[] = { { "drill/unreadable", text },
+				  { "drill/current", NULL },
+				  { "drill/cells", NULL } };
 	events_emit(d->c->events, text ? ops : ops + 1, (ret_r->n_targets ? 0 : 2) + (text != NULL),
 		    "drill.unreadable", "alert", json_pack("{s:i}", "cells", (int)ret_r->n_targets),
 		    "the stored record of the drill under way %s: %zu shards that a drill had weakened are "

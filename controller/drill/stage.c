@@ -110,7 +110,8 @@ void stage_preflight(struct drills *d)
 				? model(d)->nodes[cluster_node(model(d)->cl, d->r.targets[0].node)].weight
 				: measure_routes(d);
 		act_claim(d);
-		drills_event(d, EV_PASSED, "sluice", "nothing speaks against it");
+		if (drills_event(d, EV_PASSED, "sluice", "nothing speaks against it") < 0)
+			refuse(d, "the store failed");
 	}
 	preflight_done(&p);
 }
@@ -141,17 +142,20 @@ static void weaken(struct drills *d, size_t from, size_t to)
 	char why[TEXT_LEN] = "";
 
 	if (model(d)->mode == MODE_FREEZE) { /* marks are no grades: the guard would not see them */
-		drills_alarm(d, ALARM_GUARD, "I10: mode is freeze: nothing may be changed");
+		drills_alarm(d, ALARM_FREEZE, "mode is freeze: nothing may be changed");
 		return;
 	}
 	const struct rounds_view *v = rounds_view(d->c->rounds);
-	if ((v && v->tilt) || predict(d, from, to) == -EBUSY)
-		return; /* a stalled loop or a clock that jumped: nothing new is weakened meanwhile */
+	/* nothing new is weakened that a successor could not know of, nor while the loop stalled or the clock
+	 * jumped */
+	if (mono_is_set(drills_store_fails(d)) || (v && v->tilt) || predict(d, from, to) == -EBUSY)
+		return;
 	int err = act_weaken(d, from, to, why);
-	if (err == -EAGAIN && since(d->stage_at) < 2 * policy(d)->settle_max_ms + NO_EFFECT_MS)
+	bool again = err == -EAGAIN || err == ERR_STORE;
+	if (again && since(d->stage_at) < 2 * policy(d)->settle_max_ms + NO_EFFECT_MS)
 		return;
 	if (err < 0) {
-		drills_alarm(d, ALARM_GUARD, why);
+		drills_alarm(d, err == ERR_STORE ? ALARM_STORE : ALARM_GUARD, why);
 		return;
 	}
 	d->applied = true;
@@ -188,7 +192,8 @@ void stage_weaken(struct drills *d)
 	if (settled)
 		prediction_add(&d->prediction, model(d));
 	if (settled && ++d->looked > samples && !d->r.paused) {
-		leave_stage(d);
+		if (!mono_is_set(drills_store_fails(d)))
+			leave_stage(d);
 	} else if (!settled && at_ms > 2 * policy(d)->settle_max_ms + NO_EFFECT_MS) {
 		char why[TEXT_LEN];
 		snprintf(why, sizeof(why), "%.120s did not change within %ld s", *what ? what : "the load",

@@ -86,9 +86,15 @@ static json_t *running_json(const struct drills *d)
 	json_object_set_new(j, "peak", peak_json(d));
 	json_object_set_new(j, "alarm", r->alarm[0] ? json_string(r->alarm) : json_null());
 	json_object_set_new(j, "why", json_string(r->why));
+	json_object_set_new(j, "waits", d->waits[0] ? json_string(d->waits) : json_null());
 	json_object_set(j, "forecast", r->forecast);
 	json_object_set(j, "stages", r->stages);
 	return j;
+}
+
+const char *drills_waits(const struct drills *d)
+{
+	return d && d->running ? d->waits : "";
 }
 
 json_t *drills_list(const struct drills *d)

@@ -262,6 +262,11 @@ static double capacity_bps(const struct model *m)
 	return sum;
 }
 
+static bool freeze(const struct watch_input *in, char *why)
+{
+	return in->m->mode == MODE_FREEZE && say(why, "mode is freeze: %.200s", in->m->mode_reason);
+}
+
 static bool attack(const struct watch_input *in, char *why)
 {
 	const struct plan *plan = in->view ? in->view->plan : NULL;
@@ -384,6 +389,7 @@ static const struct {
 	unsigned samples; /* in a row */
 	bool (*holds)(const struct watch_input *in, char *why);
 } rows[ALARMS] = {
+	[ALARM_FREEZE] = { "freeze", 1, freeze },
 	[ALARM_ATTACK] = { "attack", 2, attack },
 	[ALARM_RECEIVER] = { "receiver", 2, receiver },
 	[ALARM_DROPS] = { "drops", 2, drops },
@@ -394,6 +400,7 @@ static const struct {
 	[ALARM_OPERATOR] = { "operator", 1, operator },
 	[ALARM_LEADER] = { "leader", 1, leader },
 	[ALARM_DOCUMENT] = { "document", 1, NULL },
+	[ALARM_STORE] = { "store", 1, NULL },
 	[ALARM_DURATION] = { "duration", 1, duration },
 };
 

@@ -71,6 +71,7 @@ bool prediction_covers(const struct prediction *p, size_t i);
 /* -- abort conditions --------------------------------------------------------------------------------- */
 
 enum alarm {
+	ALARM_FREEZE,	  /* the mode became freeze: nothing new may be changed */
 	ALARM_ATTACK,	  /* demand nobody rehearses: the plan contains or absorbs, or it rose by 30 % */
 	ALARM_RECEIVER,	  /* somebody else came above 85 % */
 	ALARM_DROPS,	  /* somebody drops */
@@ -81,9 +82,11 @@ enum alarm {
 	ALARM_OPERATOR,	  /* ordered something where the drill is */
 	ALARM_LEADER,	  /* the controller restarted, or another leads */
 	ALARM_DOCUMENT,	  /* the cluster document changed */
+	ALARM_STORE,	  /* it has refused writes for STORE_PATIENCE_MS */
 	ALARM_DURATION,	  /* took longer than asked for */
 	ALARMS
 };
+#define STORE_PATIENCE_MS 60000
 const char *alarm_str(enum alarm a);
 
 struct watch {

@@ -94,7 +94,10 @@ void second(void)
 	if (w.c.model.nodes[0].surge > 0 && !w.stuck)
 		w.c.model.nodes[0].weight = 50;
 	observe_sum(&w.c.model, mono_now());
-	w.view.rounds++;
+	/* rounds look whether a failing store takes writes again */
+	struct store_op probe = { "engine", "" };
+	if (w.view.rounds++ % 3 == 0 && mono_is_set(store_health(w.c.store)->failing_since))
+		store_write(w.c.store, &probe, 1, NULL);
 }
 
 /* -- stand-ins --------------------------------------------------------------------------------------------

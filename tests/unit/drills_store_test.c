@@ -71,10 +71,139 @@ static void test_an_unreadable_record(void **state)
 	assert_verdict("passed", "");
 }
 
+/* -- a store that refuses writes from the nth on ------------------------------------------------------------
+ */
+
+#define FOR_EVER (INT64_MAX / 2)
+
+static struct {
+	const struct store_ops *good;
+	struct store_ops ops;
+	unsigned n, from;
+	int64_t lasts_us, until_us; /* until_us 0: it has not begun */
+} fault;
+
+static int faulty_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *evs,
+			size_t n_evs)
+{
+	if (fault.n++ == fault.from && !fault.until_us)
+		fault.until_us = now_us + fault.lasts_us;
+	return now_us < fault.until_us ? store_fail(s, "disk is full")
+				       : fault.good->write(s, ops, n, evs, n_evs);
+}
+
+static void break_store(unsigned from, int64_t lasts_us)
+{
+	fault.good = w.c.store->ops;
+	fault.ops = *fault.good;
+	fault.ops.write = faulty_write;
+	fault.n = 0;
+	fault.from = from;
+	fault.lasts_us = lasts_us;
+	fault.until_us = 0;
+	w.c.store->ops = &fault.ops;
+}
+
+static size_t weak(void)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < SHARDS; k++)
+		n += model_cell(&w.c.model, 2, k)->wanted != 0 || w.c.model.nodes[2].shards[k].drill_dead;
+	return n;
+}
+
+/* True: it began. */
+static bool try_start(const char *kind)
+{
+	struct drill_spec s = spec(kind, "nyc", "");
+	json_t *drill = NULL;
+
+	struct op_result r = drills_start(w.c.drills, "anna", &s, &drill);
+	json_decref(r.errors);
+	json_decref(drill);
+	return r.status == 200;
+}
+
+/* One drill whose nth write fails, and all after it for so long. False: it never came to n writes. */
+static bool drill_over(const char *kind, unsigned from, int64_t lasts_us)
+{
+	int64_t ends_us = now_us + INT64_C(300000000);
+
+	break_store(from, lasts_us);
+	bool began = try_start(kind);
+	assert_int_equal(began, from != 0);
+	while (w.c.drills->running && w.c.drills->r.state != DRILL_REPORT && now_us < ends_us) {
+		size_t before = weak();
+		half_second();
+		if (fault.until_us && now_us < fault.until_us && weak() > before)
+			fail_msg("%s, write %u: weakened further (%zu, then %zu)", kind, from, before,
+				 weak());
+	}
+	if (weak() || (began && w.c.drills->running && w.c.drills->r.state != DRILL_REPORT))
+		fail_msg("%s, write %u: %s, %zu weak", kind, from, drill_state_str(w.c.drills->r.state),
+			 weak());
+	for (int i = 0; i < 4 && w.c.drills->running; i++)
+		half_second(); /* the report */
+	bool failed = fault.until_us != 0;
+	fault.until_us = failed ? 1 : 0; /* the disk is given room */
+	if (began && w.c.drills->running && run_to(DRILL_CLOSED, 60) < 0)
+		fail_msg("%s, write %u: no end in %s", kind, from, drill_state_str(w.c.drills->r.state));
+	second();
+	assert_normal();
+	if (began)
+		json_decref(last_report());
+	return failed;
+}
+
+/* Whichever write is the first that fails, for half a minute or for good: from then on nothing more is
+ * weakened, and everything comes back. */
+static void test_every_write_fails_once(void **state)
+{
+	static const char *const kinds[] = { "hard-withdraw", "site-loss" };
+	static const int64_t lasts_us[] = { 30000000, FOR_EVER };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds) * ARRAY_LEN(lasts_us); i++) {
+		unsigned n = 0;
+		bool failed;
+		do {
+			teardown(NULL);
+			setup(NULL);
+			failed = drill_over(kinds[i / 2], n++, lasts_us[i % 2]);
+		} while (failed);
+		print_message("%s: %u writes\n", kinds[i / 2], n - 1);
+		assert_in_range(n, 6, 100);
+	}
+}
+
+/* a store that stays full ends it, with that as the reason */
+static void test_a_store_that_stays_full(void **state)
+{
+	(void)state;
+	start("soft-drain", "nyc", "");
+	assert_true(run_to(DRILL_50, 60) > 0);
+	break_store(0, FOR_EVER);
+	assert_true(run_to(DRILL_RESTORE, 90) >= 60);
+	assert_string_equal(w.c.drills->r.alarm, "store");
+	assert_true(run_to(DRILL_REPORT, 30) > 0);
+	assert_int_equal(weak(), 0);
+	half_second();
+	half_second();
+	assert_true(w.c.drills->running);
+	assert_false(model_cell(&w.c.model, 2, 0)->drilled); /* steering has it back */
+	fault.until_us = 1;
+	assert_true(run_to(DRILL_CLOSED, 30) > 0);
+	assert_verdict("aborted", "store");
+	assert_normal();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_an_unreadable_record),
+		T(test_every_write_fails_once),
+		T(test_a_store_that_stays_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

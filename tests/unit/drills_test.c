@@ -180,6 +180,10 @@ static void see_drain(void)
 
 	*d = (struct drain){ .on = true, .stage = DRAIN_DRAINING, .since = mono_now(), .actor = "berta" };
 }
+static void see_freeze(void)
+{
+	w.c.model.mode = MODE_FREEZE;
+}
 static void see_epoch(void)
 {
 	w.c.model.epoch++;
@@ -203,7 +207,7 @@ static void test_every_abort_condition(void **state)
 		{ "drops", see_drops },	   { "reports", see_silence }, { "prediction", see_lies },
 		{ "guard", see_guard },	   { "guard", see_flight },    { "no-effect", see_stuck },
 		{ "operator", see_drain }, { "leader", see_epoch },    { "document", see_document },
-		{ "duration", see_time },
+		{ "duration", see_time },  { "freeze", see_freeze },
 	};
 
 	(void)state;
@@ -223,7 +227,8 @@ static void test_every_abort_condition(void **state)
 		second();
 		assert_normal();
 	}
-	assert_int_equal(ARRAY_LEN(rows), ALARMS + 2); /* attack and guard in two ways */
+	assert_int_equal(ARRAY_LEN(rows),
+			 ALARMS + 1); /* attack and guard in two ways; the store has its own test */
 }
 
 static void test_a_refusal_names_everything_and_begins_nothing(void **state)
@@ -295,22 +300,65 @@ static void test_one_at_a_time_and_what_it_may_be_told(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "probe"), "lost")), 4);
 }
 
-/* freeze beats everything, the way back too: it waits, and goes on when it may */
+static size_t weak(void)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < SHARDS; k++)
+		n += model_cell(&w.c.model, 2, k)->wanted != 0;
+	return n;
+}
+
+static const char *seen(const char *key)
+{
+	static char text[TEXT_LEN];
+	char id[16];
+
+	drill_id(w.c.drills->r.id, id);
+	json_auto_t *j = drills_get(w.c.drills, id);
+	const char *s = json_string_value(json_object_get(j, key));
+	snprintf(text, sizeof(text), "%s", s ? s : "");
+	return text;
+}
+
+/* freeze beats everything, the way back too: the drill ends at once, says that it waits and what lets it go
+ * on, and goes on when it may */
 static void test_frozen_in_the_middle(void **state)
 {
 	(void)state;
-	start("soft-drain", "nyc", "");
-	assert_true(run_to(DRILL_50, 60) > 0);
-	w.guard = GUARD_I10;
-	assert_true(run_to(DRILL_RESTORE, 60) > 0);
-	assert_true(run_to(DRILL_CLOSED, 60) < 0);
-	assert_int_equal(record_on(&w.c.drills->r), 2); /* what is shown is what is so */
-	assert_true(w.c.drills->running);
-	w.guard = GUARD_OK;
-	assert_true(run_to(DRILL_CLOSED, 15) > 0);
-	assert_verdict("aborted", "guard");
-	second();
-	assert_normal();
+	for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
+		start("hard-withdraw", "nyc", "");
+		assert_true(run_to(stages[i], 120) > 0);
+		half_second();
+		half_second();
+		size_t n = weak();
+		w.c.model.mode = MODE_FREEZE;
+		w.guard = GUARD_I10;
+		assert_true(run_to(DRILL_RESTORE, 2) > 0);
+		assert_string_equal(w.c.drills->r.alarm, "freeze");
+		assert_true(run_to(DRILL_CLOSED, 60) < 0);
+		assert_int_equal(weak(), n);
+		assert_int_equal(record_on(&w.c.drills->r), n);
+		if (n) {
+			assert_non_null(strstr(seen("waits"), "sluicectl mode observe"));
+			assert_string_equal(drills_waits(w.c.drills), seen("waits"));
+			char id[16];
+			drill_id(w.c.drills->r.id, id);
+			struct op_result r = drills_abort(w.c.drills, "anna", id, "");
+			assert_int_equal(r.status, 200);
+			assert_non_null(strstr(r.detail, "sluicectl mode observe"));
+		}
+		w.c.model.mode = MODE_OBSERVE; /* steering may stay off */
+		w.guard = GUARD_OK;
+		assert_true(run_to(DRILL_CLOSED, 15) > 0);
+		assert_verdict("aborted", "freeze");
+		if (n)
+			assert_verdict("aborted", "the restore waited 6");
+		assert_string_equal(drills_waits(w.c.drills), "");
+		second();
+		assert_normal();
+		w.c.model.mode = MODE_STEER;
+	}
 }
 
 /* a controller that stalled, or whose clock jumped, weakens nothing more until it trusts what it sees */
@@ -420,7 +468,8 @@ static void test_a_record_that_cannot_be_made(void **state)
 	assert_normal();
 }
 
-/* marks are no grades, but weaken, too */
+/* Marks are no grades, but weaken, too. What agents act for a drill ends at once: what they announce of
+ * themselves is no business of freeze's. */
 static void test_frozen_marks(void **state)
 {
 	(void)state;
@@ -433,6 +482,9 @@ static void test_frozen_marks(void **state)
 		half_second();
 		assert_true(!w.c.drills->running || record_on(&w.c.drills->r) < 4);
 	}
+	assert_false(w.c.drills->running);
+	assert_verdict("aborted", "freeze");
+	assert_normal();
 }
 
 static int refuse_write(struct store *s, const struct store_op *ops, size_t n, struct store_event *ev,
