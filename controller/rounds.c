@@ -635,6 +635,21 @@ int rounds_basis(struct rounds *r, const struct move *moves, size_t n, struct fo
 	return think_basis(r->think, rounds_snapshot(r), moves, n, ret_basis, ret_noise);
 }
 
+int rounds_state(struct rounds *r, struct rounds_state *ret_state)
+{
+	struct rounds_state s = { .grades = doc(r)->grades, .policy = doc(r)->policy };
+	int err = think_save(r->think, &s.engine);
+
+	if (err < 0)
+		return err;
+	rounds_snapshot(r);
+	guard_save(r->guard, &s.guard);
+	look(r, mono_now(), &s.snapshot);
+	*ret_state = s;
+	ret_state->snapshot.grades = &ret_state->grades;
+	return 0;
+}
+
 void rounds_changed(struct rounds *r)
 {
 	think_set_policy(r->think, &doc(r)->policy);

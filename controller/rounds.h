@@ -5,6 +5,8 @@
 #ifndef CTRL_ROUNDS_H
 #define CTRL_ROUNDS_H
 #include "controller/control.h"
+#include "controller/observe.h"
+#include "proto/base/mem.h"
 
 #define ROUND_MS      1000
 #define TILT_STALL_MS 2000 /* a round later than this is a tilt */
@@ -51,6 +53,21 @@ int rounds_basis(struct rounds *r, const struct move *moves, size_t n, struct fo
 /* What if these were ordered now? Nothing is remembered. 0, or -EBUSY while a plan is being made (ask again).
  * Indices are those of the model. The caller calls plan_done. */
 int rounds_whatif(struct rounds *r, const struct move *moves, size_t n, struct plan *ret_plan);
+/* All that a rehearsal needs to begin as things are now; heap, rounds_state_done frees it. */
+struct rounds_state {
+	struct snapshot snapshot;
+	struct grade_set grades; /* the snapshot's */
+	struct policy policy;
+	struct buf engine, guard; /* as they are saved */
+};
+/* 0, or -EBUSY while a plan is being made: ask again. */
+int rounds_state(struct rounds *r, struct rounds_state *ret_state);
+static inline void rounds_state_done(struct rounds_state *s)
+{
+	observe_done(&s->snapshot);
+	buf_done(&s->engine);
+	buf_done(&s->guard);
+}
 /* The present snapshot, built now; rounds owns it. */
 const struct snapshot *rounds_snapshot(struct rounds *r);
 #endif

@@ -118,18 +118,21 @@ static unsigned columns(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20 ? ws.ws_col - 1u : 200;
 }
 
-/* On a terminal one line that is drawn over; elsewhere a line per stage. */
+/* On a terminal one line that is drawn over; elsewhere a line per stage, or per simulated run. */
 static void show(struct ctl *ctl, const json_t *drill, bool tty, char *last, size_t size)
 {
 	const char *waits = json_string_value(json_object_get(drill, "waits"));
 	const char *state = waits ? waits : json_string_value(json_object_get(drill, "state"));
+	const json_t *sim = json_object_get(drill, "simulated");
+	auto_free char *key = sim ? xasprintf("%.0f", json_number_value(json_object_get(sim, "runs")))
+				  : xstrdup(state ? state : "");
 	auto_free char *line = drill_line(drill, tty ? columns() : 400);
 
 	if (tty)
 		fprintf(ctl->out.f, "\r\033[K%s", line);
-	else if (strcmp(last, state ? state : "") != 0)
+	else if (strcmp(last, key) != 0)
 		fprintf(ctl->out.f, "%s\n", line);
-	snprintf(last, size, "%s", state ? state : "");
+	snprintf(last, size, "%s", key);
 	fflush(ctl->out.f);
 }
 
@@ -189,7 +192,9 @@ static int start_run(struct ctl *ctl, int argc, char **argv)
 	if (rc)
 		return rc;
 	const char *id = json_string_value(json_object_get(r.json, "id"));
-	if (w.watch && id)
+	/* a tabletop touches nothing and takes seconds: its outcome is all there is to wait for */
+	bool simulated = strcmp(argv[i], "tabletop") == 0 && ctl->out.format != OUT_JSON;
+	if ((w.watch || simulated) && id)
 		return watch(ctl, id);
 	if (ctl->out.format == OUT_JSON)
 		out_json(&ctl->out, r.json);
@@ -368,7 +373,9 @@ static int schedule_run(struct ctl *ctl, int argc, char **argv)
 	"node-loss,\n"                                                                                       \
 	"site-loss (agents take services for dead); controller-loss, stale-telemetry (agents fall silent); " \
 	"surge\n"                                                                                            \
-	"(a node's load is taken for a multiple); tabletop (predicted only)."
+	"(a node's load is taken for a multiple); tabletop (a loss in the simulator, in every mode: "        \
+	"nothing is "                                                                                        \
+	"touched)."
 
 const struct cmd cmd_drill_plan = {
 	.name = "drill plan",

@@ -112,9 +112,12 @@ static double num(const json_t *v, const char *key)
 static double far(const json_t *d)
 {
 	const char *s = str(d, "state");
+	const json_t *sim = json_object_get(d, "simulated");
 	double n = num(d, "targets"), on = num(d, "weakened"), hold = num(d, "hold_ms");
 	double part = n > 0 ? on / n : 0, held = hold > 0 ? num(d, "state_ms") / hold : 1;
 
+	if (sim)
+		return num(sim, "part");
 	if (strcmp(s, "hold") == 0)
 		return 0.6 + 0.2 * (held < 1 ? held : 1);
 	if (strcmp(s, "restore") == 0)
@@ -124,25 +127,39 @@ static double far(const json_t *d)
 	return strcmp(s, "preflight") == 0 ? 0.02 : 0.05 + 0.55 * part;
 }
 
-char *drill_line(const json_t *d, unsigned width)
+/* Nothing moves: how far the simulator is. */
+static char *simulated_rest(const json_t *d, const json_t *sim)
 {
-	char bar[BAR + 4], peak[TEXT_NUM], left[TEXT_NUM];
+	return xasprintf("simulating %s: %.0f%%, %.0f runs done", str(d, "scope"), 100 * num(sim, "part"),
+			 num(sim, "runs"));
+}
+
+static char *staged_rest(const json_t *d)
+{
+	char peak[TEXT_NUM], left[TEXT_NUM];
 	const json_t *p = json_object_get(d, "peak");
 	const char *state = str(d, "state");
 	bool peaked = json_is_object(p); /* null when every site is drilled */
+
+	return xasprintf("%s%s%s  weakened %.0f of %.0f  moved %.0f%%%s%s%s%s  left %s", state,
+			 state[0] >= '0' && state[0] <= '9' ? "%" : "",
+			 json_is_true(json_object_get(d, "paused")) ? " (held)" : "", num(d, "weakened"),
+			 num(d, "targets"), 100 * num(d, "moved"), peaked ? "  peak " : "",
+			 peaked ? str(p, "site") : "", peaked ? " " : "",
+			 peaked ? text_pct(num(p, "util"), peak) : "", text_age(num(d, "left_ms"), left));
+}
+
+char *drill_line(const json_t *d, unsigned width)
+{
+	char bar[BAR + 4];
+	const json_t *sim = json_object_get(d, "simulated");
 	int full = (int)(far(d) * BAR + 0.5);
 
 	memset(bar, '.', sizeof(bar));
 	memset(bar + 1, '#', (size_t)full);
 	memcpy(bar + BAR + 1, "] ", 3);
 	bar[0] = '[';
-	auto_free char *rest =
-		xasprintf("%s%s%s  weakened %.0f of %.0f  moved %.0f%%%s%s%s%s  left %s", state,
-			  state[0] >= '0' && state[0] <= '9' ? "%" : "",
-			  json_is_true(json_object_get(d, "paused")) ? " (held)" : "", num(d, "weakened"),
-			  num(d, "targets"), 100 * num(d, "moved"), peaked ? "  peak " : "",
-			  peaked ? str(p, "site") : "", peaked ? " " : "",
-			  peaked ? text_pct(num(p, "util"), peak) : "", text_age(num(d, "left_ms"), left));
+	auto_free char *rest = sim ? simulated_rest(d, sim) : staged_rest(d);
 	auto_free char *head = xasprintf("%s %s ", str(d, "id"), str(d, "kind"));
 	/* the figures matter more than the bar */
 	bool fits = strlen(head) + strlen(bar) + strlen(rest) <= width;

@@ -61,6 +61,8 @@ static void begin_restore(struct drills *d, bool hurry)
 	d->looked = 0;
 	d->stage_at = mono_now();
 	progress_begin(&d->progress, &d->r, d->back_from, d->r.n_targets, true);
+	if (!tabletop_over(d))
+		tabletop_end(d);
 	act_restore(d, d->back_from, d->r.n_targets);
 }
 
@@ -69,7 +71,7 @@ static void begin_stage(struct drills *d)
 	d->applied = false;
 	d->looked = 0;
 	d->stage_at = mono_now();
-	if (d->r.state == DRILL_HOLD) { /* taken up */
+	if (d->r.state == DRILL_HOLD && d->r.kind->effect != EFFECT_NONE) { /* taken up */
 		char why[TEXT_LEN];
 		act_weaken(d, 0, d->r.n_targets, why);
 	}
@@ -183,6 +185,7 @@ static bool look_for_alarms(struct drills *d)
 static void forget(struct drills *d)
 {
 	act_release(d);
+	tabletop_end(d);
 	record_done(&d->r);
 	series_done(&d->series);
 	prediction_done(&d->prediction);
@@ -294,7 +297,8 @@ void drills_tick(struct drills *d)
 			return;
 	}
 	enum drill_state was = d->r.state;
-	if ((fresh || was == DRILL_RESTORE) && ticks[was])
+	bool now = fresh || was == DRILL_RESTORE || d->r.kind->effect == EFFECT_NONE;
+	if (now && ticks[was])
 		ticks[was](d);
 	if (d->running && d->r.state != was && drill_is_stage(d->r.state))
 		stage_weaken(d); /* its effects need not wait for the next sample */
@@ -367,6 +371,7 @@ static void let_go(struct drills *d)
 		*kept[i] = NULL;
 	}
 	readiness_done(d);
+	tabletop_end(d);
 	if (d->running)
 		record_done(&d->r);
 	series_done(&d->series);

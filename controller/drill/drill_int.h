@@ -8,6 +8,7 @@
 #include "controller/drill/drill.h"
 #include "controller/drill/report.h"
 #include "controller/drill/schedule.h"
+#include "controller/drill/tabletop.h"
 
 struct drills {
 	struct controller *c;
@@ -32,9 +33,10 @@ struct drills {
 	struct prediction prediction; /* of the stage */
 	struct noise *noise;	      /* per site of the document */
 	struct findings found;
-	bool applied;	      /* the stage's effects are out */
-	bool hurry;	      /* restore at once */
-	char waits[TEXT_LEN]; /* why what is to be restored cannot be ordered now; "" */
+	struct tabletop *table; /* on its thread, or over; NULL: none */
+	bool applied;		/* the stage's effects are out */
+	bool hurry;		/* restore at once */
+	char waits[TEXT_LEN];	/* why what is to be restored cannot be ordered now; "" */
 	mono_t waits_since;
 	size_t back_from;  /* restoring: targets from here on are asked back */
 	unsigned looked;   /* samples since the stage settled, or of the baseline */
@@ -57,6 +59,11 @@ void stage_weaken(struct drills *d);
 void stage_hold(struct drills *d);
 void stage_restore(struct drills *d);
 void stage_end(struct drills *d); /* what it measured becomes part of the record */
+
+/* table_stage.c: what a tabletop does instead of weakening */
+int tabletop_begin(struct drills *d); /* 0, -EBUSY: ask again */
+bool tabletop_over(struct drills *d); /* and then its findings are there */
+void tabletop_end(struct drills *d);  /* whatever it is doing */
 
 /* measure.c */
 void measure(struct drills *d);			/* one sample */

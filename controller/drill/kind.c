@@ -24,7 +24,7 @@ static const struct drill_kind kinds[] = {
 	KIND("surge", EFFECT_SURGE, "withdrawn", AT_NODE,
 	     "a node's load is taken for a multiple: does steering answer?", .steers = true),
 	KIND("tabletop", EFFECT_NONE, "withdrawn", AT_SITE | AT_NODE | OF_SERVICE | OF_SHARD,
-	     "predicted only: nothing is touched", .gradual = true, .taken_up = true),
+	     "a loss in the simulator: nothing is touched", .taken_up = true),
 };
 /* clang-format on */
 

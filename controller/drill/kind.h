@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 enum drill_effect {
-	EFFECT_NONE,  /* nothing is touched: predicted only */
+	EFFECT_NONE,  /* nothing is touched: the simulator shows it */
 	EFFECT_GRADE, /* a real grade is ordered */
 	EFFECT_DEAD,  /* agents take a service for dead and act on it: they withdraw what they may */
 	EFFECT_MUTE,  /* agents send no reports */

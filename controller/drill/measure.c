@@ -98,6 +98,8 @@ void measure(struct drills *d)
 	double bps = targets_bps(model(d), &d->r, 0, d->r.n_targets);
 	struct series_point p = { .at_ms = since(d->began_at), .state = d->r.state, .target_bps = bps };
 
+	if (d->r.kind->effect == EFFECT_NONE)
+		return; /* the simulator's course is what is shown */
 	series_add(&d->series, model(d), &p);
 	for (size_t i = 0; i < d->series.n_sites && i < model(d)->cl->n_sites; i++)
 		noise_add(&d->noise[i], model(d)->sites[i].util);

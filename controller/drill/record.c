@@ -150,6 +150,8 @@ size_t record_wanted(const struct drill_record *r, enum drill_state s)
 {
 	size_t n = r->n_targets;
 
+	if (r->kind->effect == EFFECT_NONE) /* all at once, and not really */
+		return s == DRILL_100 || s == DRILL_HOLD ? n : 0;
 	if (s == DRILL_HOLD)
 		return n;
 	if (!drill_is_stage(s) || !n)

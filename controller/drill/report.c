@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/drill/report.h"
+#include "controller/drill/tabletop.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -124,19 +125,11 @@ static void judge_effect(struct verdict *v, const struct drill_record *r, const 
 }
 
 /* Nothing happened; would it have been safe? */
-static void judge_tabletop(struct verdict *v, const struct drill_record *r)
+static void judge_tabletop(struct verdict *v, const struct findings *f)
 {
-	size_t i;
-	json_t *s;
-
-	json_array_foreach(r->forecast, i, s) {
-		double after = json_number_value(json_object_get(s, "util_after_hi"));
-		double before = json_number_value(json_object_get(s, "util_before"));
-		if (after > 0.85 && after > before)
-			because(v, "failed", "site %s might come to %.0f %%",
-				json_string_value(json_object_get(s, "site")), 100 * after);
-	}
-	because(v, NULL, "predicted only: nothing was touched");
+	if (strcmp(v->word, "passed") == 0)
+		v->word = tabletop_verdict(f->tabletop, v->reasons);
+	because(v, NULL, "simulated only: nothing was touched");
 }
 
 static struct verdict judge(const struct drill_record *r, const struct findings *f)
@@ -159,7 +152,7 @@ static struct verdict judge(const struct drill_record *r, const struct findings 
 		because(&v, NULL, "the restore waited %.0f s: %s", (double)f->waited_ms / 1000,
 			f->waited_for);
 	if (r->kind->effect == EFFECT_NONE)
-		judge_tabletop(&v, r);
+		judge_tabletop(&v, f);
 	else if (f->restore_ms >= 0 && !f->unread[0])
 		because(&v, NULL, "restored in %.1f s", (double)f->restore_ms / 1000);
 	return v;
@@ -349,6 +342,7 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_object_set(j, "forecast", r->forecast);
 	json_object_set(j, "stages", r->stages);
 	json_object_set_new(j, "series", series_json(s));
+	json_object_set(j, "tabletop", f->tabletop); /* not of the others */
 	return j;
 }
 
@@ -489,6 +483,8 @@ void report_markdown(const json_t *report, struct buf *out)
 	add_plain(out, str(report, "reason"));
 	buf_adds(out, "\n\n## Figures\n");
 	md_figures(report, out);
+	if (json_is_object(json_object_get(report, "tabletop")))
+		tabletop_markdown(json_object_get(report, "tabletop"), out);
 	buf_adds(out, "\n## Stages\n");
 	md_stages(report, out);
 	buf_adds(out, "\n## Predicted and measured\n");

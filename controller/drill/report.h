@@ -29,6 +29,7 @@ struct findings {
 	int64_t answered_ms;	  /* surge: steering's first answer; -1 */
 	double drained;		  /* at the end of 100 %: 0..1 */
 	double predicted_drained; /* lower end; NAN: nothing was predicted */
+	json_t *tabletop;	  /* tabletop.h; NULL: it never came so far */
 };
 
 /* One stage of r that ended. */

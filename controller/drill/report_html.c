@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/drill/report.h"
+#include "controller/drill/tabletop.h"
 
 #define W      860.0
 #define H      300.0
@@ -77,7 +78,9 @@ static double round_max(double v)
  */
 
 struct axes {
-	double t0, t1, max;
+	double t0, t1, max, unit;
+	const char *key; /* of a site's values */
+	bool util;
 };
 
 static double x_of(const struct axes *a, double t)
@@ -93,13 +96,16 @@ static double y_of(const struct axes *a, double v)
 static struct axes axes_of(const json_t *series)
 {
 	json_t *t = json_object_get(series, "t_s"), *sites = json_object_get(series, "sites"), *s, *v;
-	struct axes a = { .max = 1 };
+	bool util = json_is_array(json_object_get(json_array_get(sites, 0), "util"));
+	struct axes a = {
+		.util = util, .max = util ? 0.01 : 1, .unit = util ? 0.01 : 1e6, .key = util ? "util" : "bps"
+	};
 	size_t i, k, n = json_array_size(t);
 
 	a.t0 = n ? json_number_value(json_array_get(t, 0)) : 0;
 	a.t1 = n ? json_number_value(json_array_get(t, n - 1)) : 1;
 	json_array_foreach(sites, i, s)
-		json_array_foreach(json_object_get(s, "bps"), k, v)
+		json_array_foreach(json_object_get(s, a.key), k, v)
 			a.max = fmax(a.max, json_number_value(v));
 	a.max = round_max(a.max);
 	return a;
@@ -144,7 +150,7 @@ static void draw_grid(const struct axes *a, struct buf *out)
 		buf_addf(out,
 			 "<line x1='%.0f' x2='%.0f' y1='%.1f' y2='%.1f' class='g'/><text x='%.0f' y='%.1f' "
 			 "class='e'>%.3g</text><text x='%.1f' y='%.0f' class='m'>%.0f s</text>",
-			 LEFT, W - RIGHT, y_of(a, v), y_of(a, v), LEFT - 6, y_of(a, v) + 4, v / 1e6,
+			 LEFT, W - RIGHT, y_of(a, v), y_of(a, v), LEFT - 6, y_of(a, v) + 4, v / a->unit,
 			 x_of(a, t), H - 10, t);
 	}
 }
@@ -156,10 +162,25 @@ static void draw_line(const json_t *series, const json_t *site, const struct axe
 	size_t i;
 
 	buf_addf(out, "<polyline fill='none' stroke='%s' stroke-width='2' points='", colour);
-	json_array_foreach(json_object_get(site, "bps"), i, v)
+	json_array_foreach(json_object_get(site, a->key), i, v)
 		buf_addf(out, "%.1f,%.1f ", x_of(a, json_number_value(json_array_get(t, i))),
 			 y_of(a, json_number_value(v)));
 	buf_adds(out, "'/>");
+}
+
+/* What steering ordered, when. */
+static void draw_moves(const json_t *moves, const struct axes *a, struct buf *out)
+{
+	size_t i;
+	json_t *m;
+
+	json_array_foreach(moves, i, m) {
+		double x = x_of(a, num(m, "t_s"));
+		buf_addf(out,
+			 "<line x1='%.1f' x2='%.1f' y1='%.0f' y2='%.0f' stroke='#d55e00' "
+			 "stroke-dasharray='3 3'/>",
+			 x, x, TOP, H - BOTTOM);
+	}
 }
 
 static void add_load_plot(const json_t *report, struct buf *out)
@@ -175,9 +196,13 @@ static void add_load_plot(const json_t *report, struct buf *out)
 	buf_addf(out, "<svg viewBox='0 0 %.0f %.0f' role='img' aria-label='load per site over time'>", W, H);
 	draw_stages(series, &a, out);
 	draw_grid(&a, out);
+	const json_t *tabletop = json_object_get(report, "tabletop");
+	if (strcmp(str(tabletop, "judged"), "steered") == 0)
+		draw_moves(json_object_get(tabletop, "moves"), &a, out);
 	json_array_foreach(json_object_get(series, "sites"), i, s)
 		draw_line(series, s, &a, colours[i % ARRAY_LEN(colours)], out);
-	buf_adds(out, "</svg><p class='k'>Mbit/s: ");
+	buf_addf(out,
+		 "</svg><p class='k'>%s: ", a.util ? "% of capacity, dashed: a change of routes" : "Mbit/s");
 	json_array_foreach(json_object_get(series, "sites"), i, s) {
 		buf_addf(out, "<b style='color:%s'>&#9644; ", colours[i % ARRAY_LEN(colours)]);
 		add_text(out, str(s, "site"));
@@ -389,6 +414,10 @@ void report_html(const json_t *report, struct buf *out)
 	add_head(report, out);
 	buf_adds(out, "<h2>Load per site</h2>");
 	add_load_plot(report, out);
+	if (json_is_object(json_object_get(report, "tabletop"))) {
+		buf_adds(out, "<h2>In the simulator</h2>");
+		tabletop_html(json_object_get(report, "tabletop"), out);
+	}
 	buf_adds(out, "<h2>Predicted and measured</h2>");
 	add_prediction_plot(report, out);
 	buf_adds(out, "<h2>Figures</h2>");

@@ -6,17 +6,23 @@
 
 #include "proto/base/mem.h"
 
+void series_begin(struct series *s, size_t n_sites, bool util)
+{
+	*s = (struct series){ .n_sites = n_sites, .step_ms = 1000 };
+	s->sites = xcalloc(n_sites + 1, sizeof(*s->sites));
+	s->points = xcalloc(SERIES_POINTS, sizeof(*s->points));
+	s->bps = xcalloc(SERIES_POINTS * n_sites + 1, sizeof(*s->bps));
+	s->util = util ? xcalloc(SERIES_POINTS * n_sites + 1, sizeof(*s->util)) : NULL;
+	s->peak_util = xcalloc(n_sites + 1, sizeof(*s->peak_util));
+	s->base_util = xcalloc(n_sites + 1, sizeof(*s->base_util));
+	s->hold_util = xcalloc(n_sites + 1, sizeof(*s->hold_util));
+}
+
 void series_init(struct series *s, const struct cluster *cl)
 {
-	*s = (struct series){ .n_sites = cl->n_sites, .step_ms = 1000 };
-	s->sites = xcalloc(cl->n_sites + 1, sizeof(*s->sites));
+	series_begin(s, cl->n_sites, false);
 	for (size_t i = 0; i < cl->n_sites; i++)
 		memcpy(s->sites[i], cl->sites[i].name, NAME_LEN);
-	s->points = xcalloc(SERIES_POINTS, sizeof(*s->points));
-	s->bps = xcalloc(SERIES_POINTS * cl->n_sites + 1, sizeof(*s->bps));
-	s->peak_util = xcalloc(cl->n_sites + 1, sizeof(*s->peak_util));
-	s->base_util = xcalloc(cl->n_sites + 1, sizeof(*s->base_util));
-	s->hold_util = xcalloc(cl->n_sites + 1, sizeof(*s->hold_util));
 }
 
 void series_done(struct series *s)
@@ -24,6 +30,7 @@ void series_done(struct series *s)
 	free(s->sites);
 	free(s->points);
 	free(s->bps);
+	free(s->util);
 	free(s->peak_util);
 	free(s->base_util);
 	free(s->hold_util);
@@ -84,11 +91,15 @@ void series_add(struct series *s, const struct model *m, const struct series_poi
 
 static json_t *site_json(const struct series *s, size_t site)
 {
-	json_t *bps = json_array();
+	json_t *bps = json_array(), *util = s->util ? json_array() : NULL;
 
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++) {
 		json_array_append_new(bps, json_integer((json_int_t)llround(s->bps[i * s->n_sites + site])));
-	return json_pack("{s:s, s:o}", "site", s->sites[site], "bps", bps);
+		if (util)
+			json_array_append_new(
+				util, json_real(round(s->util[i * s->n_sites + site] * 10000) / 10000));
+	}
+	return json_pack("{s:s, s:o, s:o*}", "site", s->sites[site], "bps", bps, "util", util);
 }
 
 json_t *series_json(const struct series *s)

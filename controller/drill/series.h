@@ -22,15 +22,19 @@ struct series {
 	int64_t step_ms;
 	struct series_point *points;
 	double *bps;	   /* point * n_sites + site */
+	double *util;	   /* the same; NULL: not kept */
 	double *hold_util; /* per site: mean while it held */
 	unsigned hold_n;
 	double *peak_util, *base_util; /* per site; base: the first seen */
 };
 
 void series_init(struct series *s, const struct cluster *cl);
+/* Nothing in it yet, nor names. */
+void series_begin(struct series *s, size_t n_sites, bool util);
 void series_done(struct series *s);
 /* Nothing when the document has other sites than at the start. */
 void series_add(struct series *s, const struct model *m, const struct series_point *p);
-/* {"t_s": [..], "state": [..], "target_bps": [..], "sites": [{"site", "bps": [..]}]} */
+/* {"t_s": [..], "state": [..], "target_bps": [..], "sites": [{"site", "bps": [..], "util": [..]}]}; util only
+ * where it is kept */
 json_t *series_json(const struct series *s);
 #endif

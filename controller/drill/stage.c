@@ -88,7 +88,7 @@ void stage_preflight(struct drills *d)
 		return;
 	}
 	take_baseline(d);
-	if (d->looked < BASE_SAMPLES)
+	if (d->looked < BASE_SAMPLES && d->r.kind->effect != EFFECT_NONE)
 		return;
 	/* a planner that is never idle must not keep it here for ever: without a forecast it is refused */
 	if (ops_facts(d, &d->r.spec, &p, f, &facts) == -EBUSY && since(d->state_at) < FORECAST_MAX_MS) {
@@ -109,7 +109,8 @@ void stage_preflight(struct drills *d)
 			d->r.kind->effect == EFFECT_SURGE
 				? model(d)->nodes[cluster_node(model(d)->cl, d->r.targets[0].node)].weight
 				: measure_routes(d);
-		act_claim(d);
+		if (d->r.kind->effect != EFFECT_NONE)
+			act_claim(d);
 		if (drills_event(d, EV_PASSED, "sluice", "nothing speaks against it") < 0)
 			refuse(d, "the store failed");
 	}
@@ -137,10 +138,27 @@ static int predict(struct drills *d, size_t from, size_t to)
 	return 0;
 }
 
+/* In the simulator. In every mode: nothing is touched. */
+static void lose(struct drills *d, size_t to)
+{
+	if (predict(d, 0, to) == -EBUSY || tabletop_begin(d) < 0) {
+		if (since(d->stage_at) > FORECAST_MAX_MS)
+			drills_alarm(d, ALARM_NO_EFFECT, "plans are being made without a pause");
+		return;
+	}
+	d->applied = true;
+	d->stage_at = mono_now();
+	progress_begin(&d->progress, &d->r, 0, to, false);
+}
+
 static void weaken(struct drills *d, size_t from, size_t to)
 {
 	char why[TEXT_LEN] = "";
 
+	if (d->r.kind->effect == EFFECT_NONE) {
+		lose(d, to);
+		return;
+	}
 	if (model(d)->mode == MODE_FREEZE) { /* marks are no grades: the guard would not see them */
 		drills_alarm(d, ALARM_FREEZE, "mode is freeze: nothing may be changed");
 		return;
@@ -186,15 +204,16 @@ void stage_weaken(struct drills *d)
 	int64_t at_ms = since(d->stage_at);
 	bool confirmed = targets_confirmed(model(d), &d->r, from, to, true, mono_now(), what);
 	unsigned samples = drill_moves(d->r.kind) ? STAGE_CHECKED : 0;
-	bool settled = d->r.kind->effect == EFFECT_NONE ||
-		       progress_step(&d->progress, policy(d), at_ms, targets_bps(model(d), &d->r, from, to),
-				     confirmed);
+	bool none = d->r.kind->effect == EFFECT_NONE;
+	bool settled = none ? tabletop_over(d)
+			    : progress_step(&d->progress, policy(d), at_ms,
+					    targets_bps(model(d), &d->r, from, to), confirmed);
 	if (settled)
 		prediction_add(&d->prediction, model(d));
 	if (settled && ++d->looked > samples && !d->r.paused) {
 		if (!mono_is_set(drills_store_fails(d)))
 			leave_stage(d);
-	} else if (!settled && at_ms > 2 * policy(d)->settle_max_ms + NO_EFFECT_MS) {
+	} else if (!settled && !none && at_ms > 2 * policy(d)->settle_max_ms + NO_EFFECT_MS) {
 		char why[TEXT_LEN];
 		snprintf(why, sizeof(why), "%.120s did not change within %ld s", *what ? what : "the load",
 			 (long)(at_ms / 1000));
@@ -204,8 +223,15 @@ void stage_weaken(struct drills *d)
 
 void stage_hold(struct drills *d)
 {
+	bool none = d->r.kind->effect == EFFECT_NONE;
+
+	if (none && !tabletop_over(d)) { /* taken up: what was found is gone with the controller before us */
+		if (!d->table)
+			tabletop_begin(d);
+		return;
+	}
 	d->found.all_held = true;
-	if (!d->r.paused && since(d->state_at) >= d->r.spec.hold_ms)
+	if (!d->r.paused && (none || since(d->state_at) >= d->r.spec.hold_ms))
 		drills_event(d, EV_OVER, "sluice", "held as long as asked for");
 }
 

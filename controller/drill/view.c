@@ -43,7 +43,7 @@ static json_t *peak_json(const struct drills *d)
 	ssize_t best = -1;
 
 	for (size_t i = 0; i < d->series.n_sites; i++)
-		if (!record_touches(&d->r, d->series.sites[i]) &&
+		if (d->series.n && !record_touches(&d->r, d->series.sites[i]) &&
 		    (best < 0 || d->series.peak_util[i] > d->series.peak_util[best]))
 			best = (ssize_t)i;
 	return best < 0 ? json_null()
@@ -84,6 +84,11 @@ static json_t *running_json(const struct drills *d)
 		(json_int_t)r->spec.hold_ms, "targets", (int)r->n_targets, "weakened", (int)record_on(r));
 	json_object_set_new(j, "moved", json_real(rounded(may_move(d) ? moved(d) : 0)));
 	json_object_set_new(j, "peak", peak_json(d));
+	if (r->kind->effect == EFFECT_NONE)
+		json_object_set_new(j, "simulated",
+				    json_pack("{s:f, s:i}", "part",
+					      d->table ? rounded(tabletop_part(d->table)) : 0.0, "runs",
+					      d->table ? (int)tabletop_runs(d->table) : 0));
 	json_object_set_new(j, "alarm", r->alarm[0] ? json_string(r->alarm) : json_null());
 	json_object_set_new(j, "why", json_string(r->why));
 	json_object_set_new(j, "waits", d->waits[0] ? json_string(d->waits) : json_null());

@@ -74,6 +74,18 @@ def test_kind(stage, kind, where, hold):
     # the learned weights of a surge stay; everything else is as it was
     stage.lab.wait_catchment(topo.HOME, 10, shards=ONE)
     assert report["kind"] == kind
+    if kind == "tabletop":
+        simulated(report)
+
+
+def simulated(report):
+    """On the live cluster's copy, within its budget of time: nyc's part goes elsewhere, and everybody is served."""
+    table, nyc = report["tabletop"], report["series"]["sites"][0]
+    assert table["judged"] == "steered" and table["runs"] >= 3 and table["simulated_s"] >= 300, table
+    assert table["took_ms"] < 3000, table["took_ms"]
+    run = table["steered"]["median"]
+    assert run["served_before"] > 0.999 and run["served"] + run["late"] > 0.999 and run["late"] > 0, run
+    assert nyc["site"] == "nyc" and abs(nyc["util"][0] - drills.CALM["nyc"]) < 0.1 and nyc["util"][-1] == 0, nyc
 
 
 def test_reports_readiness_and_metrics(stage):

@@ -89,6 +89,13 @@ int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct
 	return stub.busy ? -EBUSY : 0;
 }
 
+int rounds_state(struct rounds *r, struct rounds_state *ret_state)
+{
+	(void)r;
+	(void)ret_state;
+	return -EBUSY;
+}
+
 const struct snapshot *rounds_snapshot(struct rounds *r)
 {
 	(void)r;
@@ -421,6 +428,7 @@ int rig_setup(void **state)
 	endpoint_parse("127.0.0.1:1", &cfg.listen, NULL);
 	((struct sockaddr_in *)&cfg.listen)->sin_port = 0;
 	t.c.drills = drills_new(&t.c);
+	uv_timer_stop(&t.c.drills->timer); /* drills stay in the state they are put into */
 	if (api_new(&t.c, &cfg, &t.a, why) != 0)
 		fail_msg("%s", why);
 	https.loop = &t.loop;

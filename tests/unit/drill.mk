@@ -9,11 +9,11 @@ unit += drill
 drill_model := controller/model.c controller/observe.c controller/meter.c controller/cluster.c controller/cluster_schema.c \
                $(steer)
 drill_pure  := $(addprefix controller/drill/,hands.c kind.c preflight.c record.c report.c report_html.c schedule.c series.c \
-               table.c watch.c)
+               table.c tabletop_view.c watch.c)
 drill_src   := $(drill_pure) $(drill_model) $(base)
 # on a clock of its own
 unit += drills drills_store
-drills_src  := tests/unit/drills_rig.c $(wildcard controller/drill/*.c) $(drill_model) controller/events.c controller/store.c controller/store_memory.c controller/store_index.c \
+drills_src  := tests/unit/drills_rig.c $(wildcard controller/drill/*.c) $(drill_model) $(sim_live) controller/events.c controller/store.c controller/store_memory.c controller/store_index.c \
                controller/lead.c $(filter-out proto/base/mono.c,$(base))
 # the simulator's half of a tabletop
 unit += rehearse

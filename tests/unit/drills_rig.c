@@ -121,6 +121,16 @@ const struct snapshot *rounds_snapshot(struct rounds *r)
 	return NULL;
 }
 
+int rounds_state(struct rounds *r, struct rounds_state *ret_state)
+{
+	(void)r;
+	if (w.busy)
+		return -EBUSY;
+	*ret_state = (struct rounds_state){ .grades = w.c.model.cl->grades, .policy = w.c.model.cl->policy };
+	observe_snapshot(&w.c.model, mono_now(), &ret_state->snapshot);
+	return 0;
+}
+
 int rounds_guard(struct rounds *r, const struct move *moves, size_t n, enum guard_actor actor,
 		 struct guard_verdict *ret_verdict)
 {
@@ -215,7 +225,7 @@ int setup(void **state)
 {
 	(void)state;
 	log_init("drills_test", LOG_LEVEL_ERROR + 1, false);
-	w = (struct world){ .plan = { .state = PLAN_CALM }, .times = { 1, 1, 1 } };
+	w = (struct world){ .plan = { .state = PLAN_CALM }, .times = { 1, 1, 1 }, .beside = true };
 	w.view = (struct rounds_view){ .plan = &w.plan, .rounds = 1 };
 	uv_loop_init(&w.loop);
 	w.c.loop = &w.loop;
@@ -256,6 +266,10 @@ void half_second(void)
 	if (now_us % 1000000 == 0)
 		second();
 	drills_tick(w.c.drills);
+	/* what it does beside the loop takes no simulated time */
+	uv_timer_stop(&w.c.drills->timer);
+	while (w.beside && w.c.drills->table && tabletop_part(w.c.drills->table) < 1)
+		uv_run(&w.loop, UV_RUN_ONCE);
 }
 
 /* Until the state is reached; -1: it is not within so many simulated seconds. Returns seconds taken. */

@@ -25,6 +25,7 @@ struct world {
 	struct rounds_view view;
 	enum guard_id guard; /* what it refuses with */
 	bool busy, stuck, lies;
+	bool beside;	     /* wait for what runs beside the loop */
 	double times[SITES]; /* of the usual demand */
 	unsigned refusals;
 };

@@ -27,7 +27,8 @@ static void test_every_kind_passes(void **state)
 		print_message("%s\n", rows[i].kind);
 		start(rows[i].kind, rows[i].site, rows[i].node);
 		assert_true(run_to(DRILL_HOLD, 120) > 0);
-		assert_int_equal(record_on(&w.c.drills->r), w.c.drills->r.n_targets);
+		assert_int_equal(record_on(&w.c.drills->r),
+				 strcmp(rows[i].kind, "tabletop") ? w.c.drills->r.n_targets : 0);
 		assert_true(run_to(DRILL_CLOSED, 120) > 0);
 		assert_verdict("passed", "");
 		second();
