@@ -44,7 +44,8 @@ struct worker {
 	bool doubt_applied;
 	mono_t doubt_at, compact_at;
 	int64_t compact_to;
-	struct raw *raw, **raw_end; /* what the watch brought, not told yet */
+	struct raw *raw, **raw_end;    /* what the watch brought, not told yet */
+	struct news *held, **held_end; /* of a load under way; held_end NULL: none is */
 };
 
 /* News: key and value are taken over. */

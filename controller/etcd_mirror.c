@@ -23,6 +23,11 @@ void worker_tell(struct worker *w, struct news news)
 	struct news *n = xcalloc(1, sizeof(*n));
 
 	*n = news;
+	if (w->held_end) {
+		*w->held_end = n;
+		w->held_end = &n->next;
+		return;
+	}
 	pthread_mutex_lock(&w->lock);
 	*w->news_end = n;
 	w->news_end = &n->next;
@@ -71,8 +76,10 @@ static char *join_parts(struct worker *w, const char *key, const char *manifest,
 	size_t count, n;
 
 	*ret_err = 0;
-	if (sscanf(manifest, "@%47s %zu", id, &count) != 2)
+	if (sscanf(manifest, "@%47s %zu", id, &count) != 2) {
+		log_warn("etcd: the value of %.64s is not one that Sluice writes: it is left out", key);
 		return NULL;
+	}
 	auto_free char *from = xasprintf("part/%s\1%s\1", key, id);
 	auto_free char *to = xasprintf("part/%s\1%s\2", key, id);
 	json_auto_t *answer = NULL;
@@ -82,6 +89,8 @@ static char *join_parts(struct worker *w, const char *key, const char *manifest,
 			     LOAD_MS, &answer);
 	json_t *kvs = json_object_get(answer, "kvs");
 	n = json_array_size(kvs);
+	if (*ret_err == 0 && n != count && revision) /* else the news of what overwrote it follows */
+		log_warn("etcd: %.64s has %zu of its %zu parts: it is left out", key, n, count);
 	if (*ret_err != 0 || n != count)
 		return NULL;
 	auto_buf text = { 0 };
@@ -143,15 +152,26 @@ static void leader_changed(struct worker *w, const struct raw *r)
 					      .value = xstrdup(r->value) });
 }
 
+/* A value that could not be read would stay as it was before, and nobody would know: everything is read
+ * again, with the next look. */
+static void mirror_lost(struct worker *w, const char *key)
+{
+	log_warn("etcd: the new value of %.64s could not be read (%s): the mirror is read anew", key,
+		 etcd_why(w->net));
+	w->loaded = false;
+}
+
 static void tell_raw(struct worker *w, const struct raw *r)
 {
 	const char *key = r->key + strlen(w->cfg->prefix) + 1, *value = r->gone ? NULL : r->value;
 
 	if (strcmp(key, "leader") == 0)
 		leader_changed(w, r);
-	else if (strncmp(key, "kv/", 3) == 0)
-		tell_key(w, key + 3, value, 0);
-	else if (strncmp(key, "ev/", 3) == 0)
+	else if (strncmp(key, "kv/", 3) == 0) {
+		/* while we lead it is an echo, and nobody's news */
+		if (!w->created && tell_key(w, key + 3, value, 0) != 0)
+			mirror_lost(w, key + 3);
+	} else if (strncmp(key, "ev/", 3) == 0)
 		tell_event(w, key, value);
 	else if (strcmp(key, "seq") == 0)
 		w->seq_seen = r->revision;
@@ -267,22 +287,57 @@ static int load_event(struct worker *w, const char *key, const char *value, int6
 	return 0;
 }
 
-/* Everything, as of one revision; then the watch goes on from there. Events do not change: only new ones. */
+static void hold(struct worker *w)
+{
+	w->held = NULL;
+	w->held_end = &w->held;
+}
+
+/* All of it, or nothing. */
+static void let_go(struct worker *w, bool tell)
+{
+	struct news *list = w->held, **end = w->held_end;
+
+	w->held = NULL;
+	w->held_end = NULL;
+	if (tell) {
+		pthread_mutex_lock(&w->lock);
+		*w->news_end = list;
+		w->news_end = end;
+		pthread_mutex_unlock(&w->lock);
+		if (w->cfg->notify)
+			w->cfg->notify(w->cfg->arg);
+		return;
+	}
+	for (struct news *next; list; list = next) {
+		next = list->next;
+		news_free(list);
+	}
+}
+
+/* Everything, as of one revision; then the watch goes on from there. Events do not change: only new ones.
+ * What was known stays until all of it is here: half of it, or nothing, would be worse than what was true a
+ * moment ago. */
 int mirror_load(struct worker *w)
 {
+	uint64_t last_event = w->last_event;
 	int64_t revision = 0;
 	char from[40];
 
 	etcd_watch_stop(w->net);
 	w->loaded = false;
 	tell_raws(w); /* of the old watch: dropped */
+	hold(w);
 	worker_tell(w, (struct news){ .kind = NEWS_RESET });
 	int r = load_range(w, "kv/", "kv0", &revision, load_key);
 	snprintf(from, sizeof(from), "ev/%020llu", (unsigned long long)w->last_event + 1);
 	if (r == 0)
 		r = load_range(w, from, "ev0", &revision, load_event);
-	if (r != 0)
+	let_go(w, r == 0);
+	if (r != 0) {
+		w->last_event = last_event;
 		return r;
+	}
 	w->loaded = true;
 	w->revision = revision;
 	w->lagging = 0;
