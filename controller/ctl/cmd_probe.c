@@ -197,6 +197,15 @@ static bool drill_is_over(struct run *r)
 	return reply.status == 404 || (state && !strcmp(state, "closed"));
 }
 
+/* From where the controller cannot be reached it would never end, nor tell anybody what it saw. */
+static int find_drill(struct run *r)
+{
+	auto_free char *path = ctl_path("/v1/drills/", r->drill, "");
+	auto_reply reply = { 0 };
+
+	return ctl_call(r->ctl, "GET", path, NULL, &reply);
+}
+
 static int tell_drill(struct run *r)
 {
 	auto_free char *path = ctl_path("/v1/drills/", r->drill, "/probe");
@@ -220,6 +229,8 @@ static int tell_drill(struct run *r)
 
 static int run(struct run *r, int64_t seconds)
 {
+	if (r->drill && find_drill(r))
+		return CTL_FAILED;
 	struct probe *p = probe_new(&r->cfg, on_result, r);
 	mono_t start = mono_now(), lines = start, metrics = { 0 }, looked = start;
 	bool good = true, over = false;

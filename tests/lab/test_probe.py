@@ -186,3 +186,13 @@ def test_wrong_usage(p):
                         ((VIP, "--rate", "0"), "--rate wants 1 to 1000"), ((VIP, "--path", "x"), "starts with /"),
                         ((VIP, "--id-body", "("), "no regular expression"), (("a b",), "is no address")]:
         assert words in p.probe(*argv, rc=2)
+
+
+def test_a_drill_that_cannot_be_asked_for(p):
+    """From where no controller answers it would probe for ever, and tell nobody."""
+    token = p.g.dir / "token"
+    p.g.run("c", [str(CTL), "token", "new", "--name", "anna", "--role", "operator", "--out", token])
+    argv = [str(CTL), "--url", "https://127.0.0.1:1", "--ca", str(p.g.dir / "vip.pem"), "--token-file", str(token),
+            "probe", VIP, "--drill", "d1"]
+    done = p.g.run("c", argv, check=False, timeout=10)
+    assert done.returncode == 1 and "127.0.0.1" in done.stderr, done.stdout + done.stderr
