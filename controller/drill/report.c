@@ -430,7 +430,9 @@ static void md_prediction(const json_t *report, struct buf *out)
 			buf_addf(out, " | %s | %s | %s | %s | %s | %s |\n", PCT(s, "util_before", 100),
 				 PCT(s, "predicted", 100), PCT(s, "predicted_lo", 100),
 				 PCT(s, "predicted_hi", 100), PCT(s, "measured", 100),
-				 json_is_true(json_object_get(s, "covered")) ? "yes" : "no");
+				 !json_is_number(json_object_get(s, "measured")) ? "-"
+				 : json_is_true(json_object_get(s, "covered"))	 ? "yes"
+										 : "no");
 		}
 }
 

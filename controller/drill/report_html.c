@@ -133,7 +133,8 @@ static void draw_stages(const json_t *series, const struct axes *a, struct buf *
 		double x1 = x_of(a, json_number_value(json_array_get(t, i < n ? i : n - 1)));
 		buf_addf(out, "<rect x='%.1f' y='%.0f' width='%.1f' height='%.0f' fill='%s'/>", x0, TOP,
 			 fmax(0, x1 - x0), H - TOP - BOTTOM, dark ? "#0001" : "#0000");
-		if (x0 < W - 60) { /* the last is narrow, and its name would be cut */
+		bool fits = x1 - x0 > 7 * (double)strlen(was) || !a->util; /* of simulated minutes */
+		if (x0 < W - 60 && fits) { /* the last is narrow, and its name would be cut */
 			buf_addf(out, "<text x='%.1f' y='%.0f' class='s'>", x0 + 2, TOP - 6);
 			add_stage(out, was);
 			buf_adds(out, "</text>");

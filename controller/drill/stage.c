@@ -261,7 +261,9 @@ void stage_restore(struct drills *d)
 	/* from the order to everything read back and most of the load returned; settling is not counted */
 	int64_t load_ms = d->progress.t80_ms >= 0 ? d->progress.t80_ms : d->progress.settled_ms;
 	int64_t took = d->progress.confirmed_ms > load_ms ? d->progress.confirmed_ms : load_ms;
-	d->found.restore_ms = (d->found.restore_ms > 0 ? d->found.restore_ms : 0) + (took > 0 ? took : 0);
+	if (d->r.kind->effect != EFFECT_NONE)
+		d->found.restore_ms =
+			(d->found.restore_ms > 0 ? d->found.restore_ms : 0) + (took > 0 ? took : 0);
 	if (!d->back_from) {
 		d->found.routes_kept = measure_routes(d) == d->r.routes;
 		drills_event(d, EV_RESTORED, "sluice", "");

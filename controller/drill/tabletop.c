@@ -178,9 +178,15 @@ unsigned tabletop_runs(const struct tabletop *t)
 /* -- what it came to --------------------------------------------------------------------------------------
  */
 
+static double rounded(double x)
+{
+	return round(x * 100000) / 100000;
+}
+
+/* As far as it is told. */
 static double worse(double a, double b)
 {
-	return (a > b) - (a < b);
+	return (rounded(a) > rounded(b)) - (rounded(a) < rounded(b));
 }
 
 /* The better run first: by what it lost, by where it settled, by its peak. */
@@ -213,11 +219,6 @@ static struct sorted sort_runs(const struct tabletop *t, int kind)
 static const struct rehearsed *median_of(const struct sorted *s)
 {
 	return s->r[s->n / 2];
-}
-
-static double rounded(double x)
-{
-	return round(x * 100000) / 100000;
 }
 
 static json_t *seconds(int s)
@@ -350,7 +351,7 @@ void tabletop_series(const struct tabletop *t, struct series *ret_series)
 	for (size_t i = 0; i < ns; i++) {
 		memcpy(ret_series->sites[i], t->state.snapshot.sites[at[i]].name, NAME_LEN);
 		ret_series->base_util[i] = m->base_util[at[i]];
-		ret_series->peak_util[i] = m->peak_util[at[i]];
+		ret_series->peak_util[i] = fmax(m->base_util[at[i]], m->peak_util[at[i]]);
 	}
 	for (size_t p = 0; p < m->points && p < SERIES_POINTS; p++) {
 		int64_t at_ms = ((int64_t)(p + 1) * REHEARSE_STEP_S - REHEARSE_BEFORE_S) * 1000;

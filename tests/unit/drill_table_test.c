@@ -88,6 +88,11 @@ static void test_a_tabletop_shows_its_course(void **state)
 	assert_float_equal(json_number_value(json_array_get(t, n - 1)), 900, 4);
 	assert_float_equal(json_number_value(json_array_get(util, 0)), 0.2, 0.001);
 	assert_float_equal(json_number_value(json_array_get(util, n - 1)), 0, 0.001);
+	assert_true(number_of(run_of(r, "steered", "worst"), "end_util") >=
+		    number_of(run_of(r, "steered", "median"), "end_util"));
+	assert_true(json_is_null(json_object_get(r, "restore_ms")));
+	json_t *lost = json_array_get(json_object_get(r, "receivers"), 0);
+	assert_true(number_of(lost, "peak_util") >= number_of(lost, "util_before"));
 	json_t *got = json_array_get(json_object_get(r, "receivers"), 1);
 	assert_true(number_of(got, "peak_util") > 0.2 && number_of(got, "peak_util") < 0.41);
 	report_html(r, &html);
@@ -96,6 +101,7 @@ static void test_a_tabletop_shows_its_course(void **state)
 	assert_non_null(strstr(html.data, "<h2>In the simulator</h2>"));
 	assert_non_null(strstr(md.data, "| served since the loss |"));
 	assert_non_null(strstr(md.data, "15 runs of 15 min"));
+	assert_null(strstr(md.data, "| - | no |"));
 }
 
 static void test_a_tabletop_is_aborted_at_once(void **state)
