@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controller/fleet.h"
+#include "controller/hold.h"
 #include "controller/observe.h"
 #include "controller/order.h"
 #include "controller/steer/lost.h"
@@ -16,6 +17,7 @@
 #include "proto/base/log.h"
 
 #define NEW_CELLS_MS 25 /* of a round for taking over what nobody ordered yet */
+#define WAIT_ROUNDS  3	/* for a permit, before that is an alert: another's may have to come back first */
 #define SAVE_EVERY   30 /* rounds between saves of the learned state */
 #define PROBE_EVERY  3	/* the same, while the store fails */
 #define SAVE_CELLS   50 /* orders written at once */
@@ -31,15 +33,16 @@ struct rounds {
 	struct rounds_view view;
 	mono_t last, tilt_until;
 	struct {
-		bool lost_said; /* taken as lost, and said so */
-		bool hand_said; /* the guard holds the operator's hand back, and that was said */
+		bool lost_said;		 /* taken as lost, and said so */
+		enum guard_id hand_said; /* what holds the operator's hand back, and that was said */
 	} * sites;
 	enum plan_state said; /* the last state that became an event */
 	bool wish_pending;
-	bool store_failed; /* in the last round */
-	bool store_held;   /* a plan waits for the store, and that was said */
+	bool store_failed;     /* in the last round */
+	struct hold plan_hold; /* what holds plans back, and that was said */
 	struct {
 		bool on;
+		unsigned waited; /* rounds */
 		char why[TEXT_LEN];
 	} * wishes; /* node * n_shards + shard: asked for a permit */
 };
@@ -103,13 +106,24 @@ static bool held_for_store(struct rounds *r, const struct plan *p)
 
 	for (size_t i = 0; i < p->n_moves && order_store_fails(r->c); i++)
 		held |= g[p->moves[i].to].strength > g[p->moves[i].from].strength;
-	if (held && !r->store_held)
+	if (held && hold_news(&r->plan_hold, "store", mono_now()))
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s}", "guard", "store"),
 			    "a plan that weakens is held back while the store refuses writes: %s",
 			    store_why(r->c->store));
-	r->store_held = held;
 	return held;
+}
+
+static void say_held(struct rounds *r, const struct plan *p, const struct guard_verdict *v)
+{
+	const struct move *first = &p->moves[0];
+	auto_free char *cause = xasprintf("%s %s %s", guard_str(v->id), doc(r)->sites[first->site].name,
+					  doc(r)->shards[first->shard].name);
+
+	if (hold_news(&r->plan_hold, cause, mono_now()))
+		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+			    json_pack("{s:s}", "guard", guard_str(v->id)),
+			    "the guard holds a plan back (%s): %s", guard_str(v->id), v->why);
 }
 
 static void act_on_plan(struct rounds *r, const struct plan *p)
@@ -121,9 +135,7 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 	/* last before the wire, whatever the engine thought */
 	if (guard_check(r->guard, &doc(r)->policy, &r->snap, p->moves, p->n_moves, plan_actor(p), &verdict) <
 	    0) {
-		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
-			    json_pack("{s:s}", "guard", guard_str(verdict.id)),
-			    "the guard holds a plan back (%s): %s", guard_str(verdict.id), verdict.why);
+		say_held(r, p, &verdict);
 		return;
 	}
 	struct change ch[STEER_MOVES];
@@ -246,8 +258,10 @@ static void decide_permits(struct rounds *r)
 			grants[i * shards + k] = ok && model_cell(m, site, k)->ordered;
 			if (dead && !ok)
 				r->wish_pending = true;
-			if (!dead || ok)
+			if (!dead || ok) {
 				r->wishes[i * shards + k].on = false;
+				r->wishes[i * shards + k].waited = 0;
+			}
 		}
 	fleet_permits(r->c->fleet, grants);
 }
@@ -276,24 +290,25 @@ static void on_ask(struct controller *c, size_t node, size_t shard, const char *
 	fleet_direct(c->fleet);
 }
 
-/* Still waiting after a whole round: the guard holds a dead service on the air, and says so. */
+/* Still waiting after whole rounds: the guard holds a dead service on the air, and says so, once. */
 static void alert_waiting(struct rounds *r)
 {
 	const struct cluster *cl = doc(r);
 
-	if (!r->wish_pending || r->view.rounds % 10)
-		return;
-	for (size_t i = 0; i < cl->n_nodes; i++)
-		for (size_t k = 0; k < cl->n_shards; k++)
-			if (r->wishes[i * cl->n_shards + k].on)
-				events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
-					    json_pack("{s:s, s:s}", "node", cl->nodes[i].name, "shard",
-						      cl->shards[k].name),
-					    "the guard keeps %s announced at %s though its service is down: "
-					    "withdrawing "
-					    "it would leave fewer than %u healthy sites",
-					    cl->shards[k].name, cl->nodes[i].name,
-					    cl->services[cl->shards[k].service].min_sites);
+	for (size_t i = 0; i < cl->n_nodes && r->wish_pending; i++)
+		for (size_t k = 0; k < cl->n_shards; k++) {
+			size_t at = i * cl->n_shards + k;
+			if (!r->wishes[at].on || ++r->wishes[at].waited != WAIT_ROUNDS)
+				continue;
+			events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
+				    json_pack("{s:s, s:s}", "node", cl->nodes[i].name, "shard",
+					      cl->shards[k].name),
+				    "the guard keeps %s announced at %s though its service is down: "
+				    "withdrawing it "
+				    "would leave fewer than %u healthy sites",
+				    cl->shards[k].name, cl->nodes[i].name,
+				    cl->services[cl->shards[k].service].min_sites);
+		}
 }
 
 /* -- the round --------------------------------------------------------------------------------------- */
@@ -352,12 +367,12 @@ static bool hands_allowed(struct rounds *r, size_t site, const struct move *move
 	struct guard_verdict verdict;
 	bool allowed = !n || rounds_guard_operator(r, moves, n, &verdict) == 0;
 
-	if (!allowed && !r->sites[site].hand_said)
+	if (!allowed && r->sites[site].hand_said != verdict.id)
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s, s:s}", "guard", guard_str(verdict.id), "site", name),
 			    "the guard holds back what the operator ordered at %s (%s): %s", name,
 			    guard_str(verdict.id), verdict.why);
-	r->sites[site].hand_said = !allowed;
+	r->sites[site].hand_said = allowed ? GUARD_OK : verdict.id;
 	return allowed;
 }
 
@@ -392,7 +407,7 @@ static void follow_site(struct rounds *r, size_t site, mono_t until)
 			}
 		}
 		if (!n) {
-			r->sites[site].hand_said = false;
+			r->sites[site].hand_said = GUARD_OK;
 			break;
 		}
 	}

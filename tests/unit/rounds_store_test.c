@@ -32,17 +32,20 @@ struct rig {
 	struct store_ops broken;
 };
 static struct rig t;
-static unsigned directed;
+static unsigned directed, held;
+static bool dead; /* the service at the first node */
 
 void fleet_direct(struct fleet *f)
 {
 	(void)f;
 	directed++;
 }
+static fleet_ask_fn ask_permit;
+
 void fleet_on_ask(struct fleet *f, fleet_ask_fn fn)
 {
 	(void)f;
-	(void)fn;
+	ask_permit = fn;
 }
 void fleet_permits(struct fleet *f, const bool *grants)
 {
@@ -78,7 +81,7 @@ static void report_all(void)
 		for (size_t k = 0; k < m->cl->n_shards; k++)
 			n->shards[k] = (struct node_shard){ .seen = true,
 							    .announced = true,
-							    .service_up = true,
+							    .service_up = !dead || i,
 							    .permit_known = true,
 							    .weight = 100 };
 	}
@@ -91,6 +94,8 @@ static int setup(void **state)
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
+	held = 0;
+	dead = false;
 	uv_loop_init(&t.loop);
 	t.c.loop = &t.loop;
 	store_open_memory(&t.c.store);
@@ -223,6 +228,29 @@ static void test_giving_back_does_not_wait(void **state)
 	UNTIL(!cell()->unsaved);
 	assert_string_equal(stored(), "normal");
 	assert_int_equal(events_unstored(t.c.events), 0);
+}
+
+static void on_event(const struct store_event *ev, void *arg)
+{
+	(void)arg;
+	held += strcmp(ev->kind, "guard.hold") == 0;
+}
+
+/* A dead service that the guard keeps on the air is one alert, however long that is so. */
+static void test_hold_is_told_once(void **state)
+{
+	void *listening = events_listen(t.c.events, on_event, NULL);
+
+	(void)state;
+	UNTIL(cell()->ordered);
+	t.c.model.cl->services[0].min_sites = 3;
+	dead = true;
+	report_all();
+	ask_permit(&t.c, 0, 0, "died");
+	UNTIL(held == 1);
+	rounds_pass(2);
+	assert_int_equal(held, 1);
+	events_ignore(t.c.events, listening);
 }
 
 static void test_standby_does_nothing(void **state)
@@ -462,6 +490,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_weakening_waits),
 		T(test_giving_back_does_not_wait),
+		T(test_hold_is_told_once),
 		T(test_standby_does_nothing),
 		T(test_two_hands_at_once),
 		T(test_many_orders_take_some_rounds),
