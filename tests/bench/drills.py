@@ -31,7 +31,7 @@ KINDS = {
     "surge": (("--node", "fra3", "--factor", "3"), "fra", "10s"),
     "tabletop": (("--site", "nyc"), "nyc", "1s"),
 }
-STAGES = {"canary": 1, "25": 2, "50": 3, "100": 6, "hold": 6}  # shards withdrawn in it
+STAGES = {"preflight": 0, "canary": 1, "25": 2, "50": 3, "100": 6, "hold": 6, "restore": 0}  # withdrawn at the least
 
 
 def requests_per_s(site):
@@ -117,7 +117,8 @@ def show(kind, s):
 def begin(lab, stage, reason):
     """A drill in that stage, with what the stage withdraws read back."""
     drills.ready(lab, 120)
-    drill = drills.start(lab, "hard-withdraw", "--site", "nyc", hold="60s", reason=reason)
+    hold = "1s" if stage == "restore" else "60s"
+    drill = drills.start(lab, "hard-withdraw", "--site", "nyc", hold=hold, reason=reason)
     drills.wait_state(lab, drill, stage, 120)
     wait_until(lambda: sum(not x["announced"] for s in lab.api("/v1/shards")["shards"] for x in s["sites"])
                >= STAGES[stage], 30, f"the withdrawals of {stage}")
@@ -133,6 +134,7 @@ def aborts(lab):
         out[stage] = round(drills.wait_normal(lab, 30), 2)
         report = drills.finish(lab, drill, 60)
         assert report["verdict"] == "aborted", report["reasons"]
+        assert bool(report["stages"]) == (stage != "preflight"), report["stages"]
         print(f"abort in {stage:8} restored after {out[stage]} s", flush=True)
     return out
 
@@ -153,8 +155,10 @@ def crash(lab, stage):
     drills.wait_normal(lab, 30)
     took = time.monotonic() - began
     told = [e["text"] for e in lab.api("/v1/events?limit=1000&kind=drill")["events"] if f"drill {drill}," in e["text"]]
-    whole = any("draft -> preflight" in t for t in told) and any("restore -> report" in t for t in told)
-    good = not dark and report["verdict"] == "aborted" and whole
+    early = stage == "preflight"  # nothing was weakened, and nothing is to be restored
+    last = "preflight -> report" if early else "restore -> report"
+    whole = any("draft -> preflight" in t for t in told) and any(last in t for t in told)
+    good = not dark and report["verdict"] == "aborted" and whole and not (early and report["stages"])
     if not good:
         print(f"crash in {stage}: dark {dark}, {report['verdict']} {report['reasons']}, events {told}", flush=True)
     return good, round(took, 2)
