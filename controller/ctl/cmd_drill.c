@@ -251,7 +251,7 @@ static int tell(struct ctl *ctl, int argc, char **argv, const char *what, const 
 	if (ctl->out.format == OUT_JSON)
 		out_json(&ctl->out, r.json);
 	else
-		fprintf(ctl->out.f, "drill %s %s\n", id, done);
+		drill_told_print(&ctl->out, r.json, done);
 	return CTL_OK;
 }
 

@@ -171,6 +171,15 @@ char *drill_line(const json_t *d, unsigned width)
 	return clean;
 }
 
+void drill_told_print(const struct out *o, const json_t *d, const char *done)
+{
+	bool waits = *str(d, "waits");
+
+	out_text(o, TINT_NONE, "drill %s %s%s", str(d, "id"), waits ? "waits to be restored: " : done,
+		 str(d, "waits"));
+	fputc('\n', o->f);
+}
+
 void drill_end_print(const struct out *o, const json_t *d)
 {
 	const char *verdict = str(d, "verdict");

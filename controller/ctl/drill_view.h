@@ -10,6 +10,8 @@ void readiness_print(const struct out *o, const json_t *answer);
 /* One line: bar, stage, part moved, peak receiver, time left. Heap, without a newline, at most width columns.
  */
 char *drill_line(const json_t *drill, unsigned width);
+/* What came of telling it something. done: "is aborted" */
+void drill_told_print(const struct out *o, const json_t *drill, const char *done);
 /* What it came to, once it is closed. */
 void drill_end_print(const struct out *o, const json_t *drill);
 #endif

@@ -10,6 +10,7 @@
 
 #include "controller/ctl/column.h"
 #include "controller/diff.h"
+#include "controller/ctl/drill_view.h"
 #include "controller/ctl/opts.h"
 #include "controller/ctl/output.h"
 #include "controller/ctl/sse.h"
@@ -363,15 +364,43 @@ static void test_sse_limit(void **state)
 	sse_done(&s);
 }
 
+/* What waits for the mode says so, and what lets it go on, instead of how far it has come. */
+static void test_a_drill_that_waits(void **state)
+{
+	json_auto_t *d = json_pack("{s:s, s:s, s:s, s:n}", "id", "d7", "kind", "soft-drain", "state",
+				   "restore", "waits");
+	char *text = NULL;
+	size_t size;
+	struct out o = { .f = open_memstream(&text, &size) };
+
+	(void)state;
+	drill_told_print(&o, d, "is aborted");
+	json_object_set_new(d, "waits", json_string("mode is freeze: do that"));
+	drill_told_print(&o, d, "is aborted");
+	fclose(o.f);
+	assert_string_equal(text,
+			    "drill d7 is aborted\ndrill d7 waits to be restored: mode is freeze: do that\n");
+	free(text);
+	auto_free char *line = drill_line(d, 100);
+	assert_string_equal(line, "d7 soft-drain waits to restore: mode is freeze: do that");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_duration), cmocka_unit_test(test_figures),
-		cmocka_unit_test(test_clean),	 cmocka_unit_test(test_table),
-		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_more_columns),
-		cmocka_unit_test(test_status),	 cmocka_unit_test(test_json),
-		cmocka_unit_test(test_opts),	 cmocka_unit_test(test_diff),
-		cmocka_unit_test(test_sse),	 cmocka_unit_test(test_sse_limit),
+		cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_more_columns),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_opts),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_sse),
+		cmocka_unit_test(test_sse_limit),
+		cmocka_unit_test(test_a_drill_that_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
