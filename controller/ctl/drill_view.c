@@ -79,6 +79,14 @@ void drill_plan_print(const struct out *o, const json_t *plan)
 	}
 	section(o, "targets, the canary first", target_cols, json_object_get(plan, "targets"));
 	section(o, "forecast with all of them weakened", forecast_cols, json_object_get(plan, "forecast"));
+	json_t *known = json_object_get(json_object_get(plan, "basis"), "known");
+	if (json_is_false(known))
+		out_text(o, TINT_WARN,
+			 "nobody has measured this shift yet: the forecast is a guess from what is "
+			 "usual elsewhere\n");
+	else if (json_is_true(known))
+		out_text(o, TINT_NONE, "made of what %.0f measured shifts taught\n",
+			 json_number_value(json_object_get(json_object_get(plan, "basis"), "lessons")));
 }
 
 void drill_list_print(const struct out *o, const json_t *answer)

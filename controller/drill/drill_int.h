@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "controller/drill/drill.h"
+#include "controller/drill/outcome.h"
 #include "controller/drill/report.h"
 #include "controller/drill/schedule.h"
 #include "controller/drill/tabletop.h"
@@ -93,6 +94,9 @@ size_t act_moves(const struct drills *d, size_t from, size_t to,
 /* ops.c */
 int ops_facts(struct drills *d, const struct drill_spec *spec, struct preflight *p,
 	      struct site_forecast *forecast, struct preflight_facts *ret_f);
+/* What a forecast of these moves is made of, see outcome.h; null when nothing moves or it cannot be told now.
+ * ret_settled: the loads have been the same long enough to be averages. */
+json_t *ops_basis(struct drills *d, const struct preflight *p, bool *ret_settled);
 
 /* view.c */
 json_t *view_summary(const json_t *report);

@@ -96,7 +96,12 @@ static void find_answer(struct drills *d)
 void measure(struct drills *d)
 {
 	double bps = targets_bps(model(d), &d->r, 0, d->r.n_targets);
-	struct series_point p = { .at_ms = since(d->began_at), .state = d->r.state, .target_bps = bps };
+	bool moves = drill_moves(d->r.kind);
+	bool all = d->r.state == DRILL_100 && d->applied && d->progress.settled_ms >= 0;
+	struct series_point p = { .at_ms = since(d->began_at),
+				  .state = d->r.state,
+				  .target_bps = bps,
+				  .whole = moves && (all || d->r.state == DRILL_HOLD) };
 
 	if (d->r.kind->effect == EFFECT_NONE)
 		return; /* the simulator's course is what is shown */

@@ -12,6 +12,7 @@
 #define MAX_DEFAULT_S  1800
 #define FACTOR_DEFAULT 2.0
 #define PROBE_TEXT_MAX 200
+#define SETTLED_ROUNDS 5			 /* the last few samples are no average */
 #define PROBE_MAX      INT64_C(1000000000000000) /* sums of 64 of them fit */
 
 static struct op_result result(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -106,6 +107,19 @@ int ops_facts(struct drills *d, const struct drill_spec *spec, struct preflight 
 	return err;
 }
 
+json_t *ops_basis(struct drills *d, const struct preflight *p, bool *ret_settled)
+{
+	const struct cluster *cl = d->c->model.cl;
+	auto_free double *noise = xcalloc(cl->n_sites + 1, sizeof(*noise));
+	struct forecast_basis b = { 0 };
+
+	*ret_settled = true;
+	if (!p->n_moves || rounds_basis(d->c->rounds, p->moves, p->n_moves, &b, noise) < 0)
+		return json_null();
+	*ret_settled = b.rounds >= SETTLED_ROUNDS;
+	return basis_json(cl, &b, noise);
+}
+
 static json_t *targets_json(const struct preflight *p)
 {
 	json_t *list = json_array();
@@ -140,13 +154,15 @@ struct op_result drills_plan(struct drills *d, const struct drill_spec *spec, js
 	struct preflight p;
 	struct op_result r = look(d, spec, &p, &f, forecast);
 	char scope[4 * NAME_LEN];
+	bool settled;
 
 	spec_scope(spec, scope, sizeof(scope));
 	if (r.status == 200)
 		*ret_picture =
-			json_pack("{s:s, s:s, s:b, s:O, s:o, s:o}", "kind", spec->kind, "scope", scope,
+			json_pack("{s:s, s:s, s:b, s:O, s:o, s:o, s:o}", "kind", spec->kind, "scope", scope,
 				  "allowed", !json_array_size(p.against), "against", p.against, "targets",
-				  targets_json(&p), "forecast", forecast_json(&d->c->model, f.forecast));
+				  targets_json(&p), "forecast", forecast_json(&d->c->model, f.forecast),
+				  "basis", ops_basis(d, &p, &settled));
 	preflight_done(&p);
 	return r;
 }

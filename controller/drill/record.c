@@ -12,6 +12,7 @@ void record_init(struct drill_record *r, unsigned id, const struct drill_spec *s
 	snprintf(r->actor, sizeof(r->actor), "%s", actor);
 	r->stages = json_array();
 	r->forecast = json_array();
+	r->basis = json_null();
 	r->probe = json_array();
 }
 
@@ -20,6 +21,7 @@ void record_done(struct drill_record *r)
 	free(r->targets);
 	json_decref(r->stages);
 	json_decref(r->forecast);
+	json_decref(r->basis);
 	json_decref(r->probe);
 	*r = (struct drill_record){ 0 };
 }
@@ -46,13 +48,13 @@ char *record_text(const struct drill_record *r)
 
 	for (size_t i = 0; i < r->n_targets; i++)
 		json_array_append_new(targets, target_json(&r->targets[i]));
-	json_auto_t *j =
-		json_pack("{s:i, s:o, s:s, s:s, s:b, s:I, s:I, s:o, s:f, s:I, s:O, s:O, s:O, s:s, s:s}", "id",
-			  (int)r->id, "spec", spec_json(&r->spec), "actor", r->actor, "state",
-			  drill_state_str(r->state), "paused", r->paused, "epoch", (json_int_t)r->epoch,
-			  "began_wall_ms", (json_int_t)r->began_wall_ms, "targets", targets, "base_total_bps",
-			  r->base_total_bps, "routes", (json_int_t)r->routes, "stages", r->stages, "forecast",
-			  r->forecast, "probe", r->probe, "alarm", r->alarm, "why", r->why);
+	json_auto_t *j = json_pack(
+		"{s:i, s:o, s:s, s:s, s:b, s:I, s:I, s:o, s:f, s:I, s:O, s:O, s:O, s:O, s:s, s:s}", "id",
+		(int)r->id, "spec", spec_json(&r->spec), "actor", r->actor, "state",
+		drill_state_str(r->state), "paused", r->paused, "epoch", (json_int_t)r->epoch,
+		"began_wall_ms", (json_int_t)r->began_wall_ms, "targets", targets, "base_total_bps",
+		r->base_total_bps, "routes", (json_int_t)r->routes, "stages", r->stages, "forecast",
+		r->forecast, "basis", r->basis, "probe", r->probe, "alarm", r->alarm, "why", r->why);
 
 	return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
@@ -124,6 +126,8 @@ int record_parse(const char *text, struct drill_record *ret_r)
 	ret_r->routes = json_integer_value(json_object_get(j, "routes"));
 	ret_r->stages = array_of(j, "stages");
 	ret_r->forecast = array_of(j, "forecast");
+	ret_r->basis = json_is_object(json_object_get(j, "basis")) ? json_incref(json_object_get(j, "basis"))
+								   : json_null();
 	ret_r->probe = array_of(j, "probe");
 	parse_targets(targets, ret_r);
 	return 0;

@@ -47,6 +47,7 @@ struct drill_record {
 	int64_t routes;			     /* a sum over what was announced before: did it stay? */
 	json_t *stages;			     /* array, one object per stage that ended; see measure.h */
 	json_t *forecast;		     /* array per site, of all of it, from preflight */
+	json_t *basis;			     /* what that was made of, see outcome.h; an object, or null */
 	json_t *probe;			     /* array, what was seen from outside */
 	char alarm[NAME_LEN], why[TEXT_LEN]; /* why it was aborted; "" */
 };

@@ -2,13 +2,14 @@
 #include "controller/drill/report.h"
 #include "controller/drill/tabletop.h"
 
+#include "controller/drill/outcome.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
-#define HOLD_SAMPLES 5
-#define DRAINED_MIN  0.90 /* of the load has to leave, unless less was predicted */
+#define DRAINED_MIN 0.90 /* of the load has to leave, unless less was predicted */
 
 static json_t *ms_or_null(int64_t ms)
 {
@@ -209,74 +210,6 @@ static json_t *detect_json(const struct drill_record *r)
 	return worst < 0 ? json_null() : json_integer(worst);
 }
 
-/* Where a site was before the first stage, what all stages said would come on top, where it ended. */
-struct site_sum {
-	double before, change, measured;
-	bool seen;
-	size_t stage; /* the last one it was measured in */
-};
-
-static void sum_stage(json_t *stage, size_t stage_no, json_t *names, struct site_sum *sums, int *seen,
-		      int *inside)
-{
-	size_t k;
-	json_t *s, *at;
-
-	json_array_foreach(json_object_get(stage, "sites"), k, s) {
-		const char *name = json_string_value(json_object_get(s, "site"));
-		if (!json_is_number(json_object_get(s, "measured")))
-			continue;
-		if (!json_object_get(names, name))
-			json_object_set_new(names, name, json_integer((json_int_t)json_object_size(names)));
-		at = json_object_get(names, name);
-		struct site_sum *x = &sums[json_integer_value(at) % STEER_SITES_MAX];
-		double before = json_number_value(json_object_get(s, "util_before"));
-		if (!x->seen)
-			x->before = before;
-		x->seen = true;
-		x->change += json_number_value(json_object_get(s, "predicted")) - before;
-		x->measured = json_number_value(json_object_get(s, "measured"));
-		x->stage = stage_no;
-		++*seen;
-		*inside += json_is_true(json_object_get(s, "covered"));
-	}
-}
-
-/* The hold is longer than the end of a stage: what is measured there is less of an accident. */
-static double measured_at(const struct series *s, const char *site, double otherwise)
-{
-	for (size_t i = 0; i < s->n_sites && s->hold_n >= HOLD_SAMPLES; i++)
-		if (strcmp(s->sites[i], site) == 0)
-			return s->hold_util[i];
-	return otherwise;
-}
-
-/* Error: how far all sites ended from where the stages together said they would, of what was to move. */
-static json_t *prediction_json(const struct drill_record *r, const struct series *s)
-{
-	auto_free struct site_sum *sums = xcalloc(STEER_SITES_MAX, sizeof(*sums));
-	json_auto_t *names = json_object();
-	double off = 0, moved = 0;
-	int seen = 0, inside = 0;
-	size_t i;
-	json_t *stage;
-
-	json_array_foreach(r->stages, i, stage)
-		sum_stage(stage, i, names, sums, &seen, &inside);
-	const char *name;
-	json_t *at;
-	json_object_foreach(names, name, at) {
-		const struct site_sum *x = &sums[json_integer_value(at) % STEER_SITES_MAX];
-		if (x->stage + 1 < json_array_size(r->stages))
-			continue; /* taken for dead since: its load is not counted at it */
-		off += fabs(measured_at(s, name, x->measured) - x->before - x->change);
-		moved += fabs(x->change);
-	}
-	return json_pack("{s:o, s:o, s:i}", "error_pct",
-			 moved > 0.01 ? json_real(rounded(100 * off / moved)) : json_null(), "coverage_pct",
-			 seen ? json_real(rounded(100.0 * inside / seen)) : json_null(), "samples", seen);
-}
-
 static json_t *receivers_json(const struct drill_record *r, const struct series *s)
 {
 	json_t *list = json_array();
@@ -336,7 +269,7 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_object_set_new(j, "detect_ms", detect_json(r));
 	json_object_set_new(j, "answered_ms", ms_or_null(f->answered_ms));
 	json_object_set_new(j, "drain", drain_json(r, f));
-	json_object_set_new(j, "prediction", prediction_json(r, s));
+	json_object_set_new(j, "prediction", outcome_json(r, s));
 	json_object_set_new(j, "receivers", receivers_json(r, s));
 	json_object_set_new(j, "probe", report_probe(r->probe));
 	json_object_set(j, "forecast", r->forecast);
@@ -440,6 +373,7 @@ static void md_figures(const json_t *report, struct buf *out)
 {
 	json_t *drain = json_object_get(report, "drain"), *probe = json_object_get(report, "probe");
 	json_t *p = json_object_get(report, "prediction");
+	char text[TEXT_LEN];
 
 	buf_addf(out, "\n* seen by the controller after %s\n", SECS(report, "detect_ms"));
 	if (json_is_object(drain))
@@ -452,8 +386,14 @@ static void md_figures(const json_t *report, struct buf *out)
 			 PCT(drain, "residual_600s", 100));
 	if (json_is_number(json_object_get(report, "answered_ms")))
 		buf_addf(out, "* steering answered after %s\n", SECS(report, "answered_ms"));
-	buf_addf(out, "* prediction: error %s of what moved, %s of measurements inside the interval\n",
-		 PCT(p, "error_pct", 1), PCT(p, "coverage_pct", 1));
+	buf_addf(out,
+		 "* prediction: error %s of what was to move (the load's own noise makes %s), %s of "
+		 "measurements "
+		 "inside the interval\n",
+		 PCT(p, "error_pct", 1), PCT(p, "noise_pct", 1), PCT(p, "coverage_pct", 1));
+	outcome_basis_text(p, text, sizeof(text));
+	if (text[0])
+		buf_addf(out, "* %s\n", text);
 	if (json_is_object(probe))
 		buf_addf(out, "* from outside: %lld requests, %lld lost, longest gap %s\n",
 			 (long long)json_integer_value(json_object_get(probe, "sent")),

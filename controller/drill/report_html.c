@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "controller/drill/outcome.h"
 #include "controller/drill/report.h"
 #include "controller/drill/tabletop.h"
 
@@ -347,13 +348,15 @@ static void add_facts(const json_t *report, struct buf *out)
 		{ "left after 300 s", "drain", "residual_300s", "%", 100 },
 		{ "left after 600 s", "drain", "residual_600s", "%", 100 },
 		{ "steering answered after", NULL, "answered_ms", "s", 1e-3 },
-		{ "prediction error, of what moved", "prediction", "error_pct", "%", 1 },
+		{ "prediction error, of what was to move", "prediction", "error_pct", "%", 1 },
+		{ "of it by the load's own noise", "prediction", "noise_pct", "%", 1 },
 		{ "measurements inside the interval", "prediction", "coverage_pct", "%", 1 },
 		{ "requests seen from outside", "probe", "sent", "", 1 },
 		{ "lost of these", "probe", "lost", "", 1 },
 		{ "longest gap", "probe", "longest_gap_ms", "s", 1e-3 },
 		{ "restored in", NULL, "restore_ms", "s", 1e-3 },
 	};
+	char text[TEXT_LEN];
 
 	buf_adds(out, "<table>");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -364,6 +367,9 @@ static void add_facts(const json_t *report, struct buf *out)
 				 rows[i].scale * json_number_value(v), rows[i].unit);
 	}
 	buf_adds(out, "</table>");
+	outcome_basis_text(json_object_get(report, "prediction"), text, sizeof(text));
+	if (text[0])
+		buf_addf(out, "<p>About the prediction: %s.</p>", text);
 	if (!json_is_object(json_object_get(report, "probe")))
 		buf_adds(out,
 			 "<p>From outside nobody looked (sluicectl probe --drill), so nothing is known of "

@@ -15,7 +15,9 @@ void series_begin(struct series *s, size_t n_sites, bool util)
 	s->util = util ? xcalloc(SERIES_POINTS * n_sites + 1, sizeof(*s->util)) : NULL;
 	s->peak_util = xcalloc(n_sites + 1, sizeof(*s->peak_util));
 	s->base_util = xcalloc(n_sites + 1, sizeof(*s->base_util));
-	s->hold_util = xcalloc(n_sites + 1, sizeof(*s->hold_util));
+	s->whole_util = xcalloc(n_sites + 1, sizeof(*s->whole_util));
+	s->whole_n = xcalloc(n_sites + 1, sizeof(*s->whole_n));
+	s->cap = xcalloc(n_sites + 1, sizeof(*s->cap));
 }
 
 void series_init(struct series *s, const struct cluster *cl)
@@ -23,6 +25,8 @@ void series_init(struct series *s, const struct cluster *cl)
 	series_begin(s, cl->n_sites, false);
 	for (size_t i = 0; i < cl->n_sites; i++)
 		memcpy(s->sites[i], cl->sites[i].name, NAME_LEN);
+	for (size_t i = 0; i < cl->n_nodes; i++)
+		s->cap[cl->nodes[i].site] += cl->nodes[i].cap[RES_BPS];
 }
 
 void series_done(struct series *s)
@@ -33,7 +37,9 @@ void series_done(struct series *s)
 	free(s->util);
 	free(s->peak_util);
 	free(s->base_util);
-	free(s->hold_util);
+	free(s->whole_util);
+	free(s->whole_n);
+	free(s->cap);
 	*s = (struct series){ 0 };
 }
 
@@ -72,12 +78,11 @@ void series_add(struct series *s, const struct model *m, const struct series_poi
 {
 	if (!same_sites(s, m->cl))
 		return;
-	s->hold_n += p->state == DRILL_HOLD;
 	for (size_t i = 0; i < s->n_sites; i++) {
 		if (!s->n)
 			s->base_util[i] = m->sites[i].util;
-		if (p->state == DRILL_HOLD)
-			s->hold_util[i] += (m->sites[i].util - s->hold_util[i]) / s->hold_n;
+		if (p->whole && m->sites[i].healthy)
+			s->whole_util[i] += (m->sites[i].util - s->whole_util[i]) / ++s->whole_n[i];
 		s->peak_util[i] = fmax(s->peak_util[i], m->sites[i].util);
 	}
 	if (s->n && p->at_ms - s->points[s->n - 1].at_ms < s->step_ms)

@@ -14,6 +14,7 @@ struct series_point {
 	int64_t at_ms; /* since the drill began */
 	enum drill_state state;
 	double target_bps; /* of all targets, weakened or not */
+	bool whole;	   /* all of it is weakened, and has settled */
 };
 
 struct series {
@@ -21,10 +22,12 @@ struct series {
 	char (*sites)[NAME_LEN];
 	int64_t step_ms;
 	struct series_point *points;
-	double *bps;	   /* point * n_sites + site */
-	double *util;	   /* the same; NULL: not kept */
-	double *hold_util; /* per site: mean while it held */
-	unsigned hold_n;
+	double *bps;	    /* point * n_sites + site */
+	double *util;	    /* the same; NULL: not kept */
+	double *whole_util; /* per site: mean of the samples of the whole, while the site was not taken for
+			       dead */
+	unsigned *whole_n;
+	double *cap;		       /* per site, bit/s, of all nodes */
 	double *peak_util, *base_util; /* per site; base: the first seen */
 };
 

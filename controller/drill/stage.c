@@ -8,6 +8,7 @@
 
 #define BASE_SAMPLES	3      /* of the baseline, one a second */
 #define FORECAST_MAX_MS 60000  /* for a forecast, while plans are made */
+#define SETTLING_MAX_MS 10000  /* beyond the policy's own settling, which preflight's reasons speak of */
 #define NO_EFFECT_MS	20000  /* beyond twice settle_max: permits have to come back first */
 #define RESTORE_MAX_MS	600000 /* for reading back what was ordered back */
 
@@ -92,6 +93,14 @@ void stage_preflight(struct drills *d)
 		return;
 	/* a planner that is never idle must not keep it here for ever: without a forecast it is refused */
 	if (ops_facts(d, &d->r.spec, &p, f, &facts) == -EBUSY && since(d->state_at) < FORECAST_MAX_MS) {
+		preflight_done(&p);
+		return;
+	}
+	bool settled;
+	json_decref(d->r.basis);
+	d->r.basis = ops_basis(d, &p, &settled);
+	if (!settled &&
+	    since(d->state_at) < SETTLING_MAX_MS) { /* what was changed before is still to be seen */
 		preflight_done(&p);
 		return;
 	}

@@ -260,6 +260,13 @@ void engine_basis(const struct engine *e, const struct snapshot *s, const struct
 	round_init(&r, s, &e->policy, &e->shift, &e->mem);
 	whole_sites(&r);
 	ret_basis->rounds = use_average(&r, &e->mem);
+	for (size_t m = 0; m < n; m++) {
+		const struct shard_mem *f = moves[m].shard < s->n_shards
+						    ? recall_shard(&e->mem, s->shards[moves[m].shard].name)
+						    : NULL;
+		if (f && (f->flying || !f->n_rest))
+			ret_basis->rounds = RECALL_SAMPLES;
+	}
 	demand_estimate(&r, false, false);
 	for (size_t i = 0; i < r.ns; i++)
 		ret_noise[r.site[i]] = cost_util_sd(&r, i, &r.load[i], sqrt(site_noise(&r, i)));

@@ -13,6 +13,7 @@
 #define PREPEND_MORE   0.2  /* of what one prepend left, a second may take */
 #define PREPEND_COUNTS 4.0
 #define LESSONS_SANE   1e9
+#define FAMILY_MAX     6
 
 struct dest {
 	char site[STEER_NAME];
@@ -165,24 +166,36 @@ static double add_dests(const struct shift_entry *e, double w, const char *const
 	return sum;
 }
 
-double shift_dests(const struct shift *m, const struct grade_set *gs, const char *site, unsigned grade,
-		   uint8_t family, int64_t now_ms, const char *const *sites, const double *prior, size_t n,
-		   double *ret_alpha)
+static double add_family(const struct shift *m, const struct grade_set *gs, const char *site, unsigned grade,
+			 uint8_t family, int64_t now_ms, const char *const *sites, size_t n, double *alpha)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		ret_alpha[i] = SHIFT_DEST_PRIOR * prior[i];
-		sum += ret_alpha[i];
-	}
 	for (unsigned g = 0; g < gs->n; g++) {
 		const struct shift_entry *e = find(m, site, gs->g[g].name, family);
 
 		if (e && e->dests)
 			sum += add_dests(e, (g == grade ? 1 : 0.5) * fade(now_ms - e->at_ms), sites, n,
-					 ret_alpha);
+					 alpha);
 	}
 	return sum;
+}
+
+double shift_dests(const struct shift *m, const struct grade_set *gs, const char *site, unsigned grade,
+		   uint8_t family, int64_t now_ms, const char *const *sites, const double *prior, size_t n,
+		   double *ret_alpha)
+{
+	double sum = SHIFT_DEST_PRIOR;
+
+	for (size_t i = 0; i < n; i++)
+		ret_alpha[i] = SHIFT_DEST_PRIOR * prior[i];
+	/* where the other families went is where this one is expected to go until it was seen */
+	for (uint8_t other = 0; other <= FAMILY_MAX; other++)
+		if (other != family)
+			sum += add_family(m, gs, site, grade, other, now_ms, sites, n, ret_alpha);
+	for (size_t i = 0; i < n && sum > SHIFT_DEST_PRIOR; i++)
+		ret_alpha[i] *= SHIFT_DEST_PRIOR / sum;
+	return SHIFT_DEST_PRIOR + add_family(m, gs, site, grade, family, now_ms, sites, n, ret_alpha);
 }
 
 double shift_lessons(const struct shift *m, const struct grade_set *gs, const char *site, uint8_t family,
@@ -299,7 +312,7 @@ int shift_load_line(struct shift *m, const char *line)
 
 	if (sscanf(line, "shed %63s %63s %u %lf %lf %lld %lf", site, grade, &family, &a, &b, &at, &lessons) >=
 	    6) {
-		if (!(a >= 0 && b >= 0 && a + b <= 10 * SHIFT_EVIDENCE_MAX) || family > 6 ||
+		if (!(a >= 0 && b >= 0 && a + b <= 10 * SHIFT_EVIDENCE_MAX) || family > FAMILY_MAX ||
 		    !(e = find_or_add(m, site, grade, (uint8_t)family)))
 			return ERR_MALFORMED;
 		e->a = a;
@@ -309,7 +322,7 @@ int shift_load_line(struct shift *m, const char *line)
 		return 0;
 	}
 	if (sscanf(line, "dest %63s %63s %u %63s %lf", site, grade, &family, dest, &a) == 5) {
-		e = family <= 6 ? find(m, site, grade, (uint8_t)family) : NULL;
+		e = family <= FAMILY_MAX ? find(m, site, grade, (uint8_t)family) : NULL;
 		if (!e || !(a >= -SHIFT_DEBT_MAX && a <= 10 * SHIFT_EVIDENCE_MAX))
 			return ERR_MALFORMED;
 		shift_learn_dest(m, site, grade, (uint8_t)family, dest, a, e->at_ms);

@@ -27,7 +27,7 @@ struct shed {
 void shift_sheds(const struct shift *m, const struct grade_set *gs, const char *site, uint8_t family,
 		 int64_t now_ms, struct shed *ret_sheds);
 /* Dirichlet pseudo-counts over n sites; prior[] sums to 1 (0 for the site itself). Other grades of the same
- * site and family inform this one at half weight. Returns their sum. */
+ * site and family inform this one at half weight; other families the prior alone. Returns their sum. */
 double shift_dests(const struct shift *m, const struct grade_set *gs, const char *site, unsigned grade,
 		   uint8_t family, int64_t now_ms, const char *const *sites, const double *prior, size_t n,
 		   double *ret_alpha);

@@ -2,11 +2,13 @@
 """Every kind of drill in its full form, RUNS times (default 5), under steady load: what it cost the clients, how soon
 it was seen, how soon it was undone, how good the prediction was. Then an abort from every stage, and the controller
 killed (kill -9) in every stage, STAGE_RUNS times (default 3). HOLD: seconds a soft drain holds (default 60).
+KINDS: of these alone, and nothing else.
 
 client_loss_s: seconds of the drilled site's own traffic that its clients did not get, all failures counted.
 The worst of the samples is what is shown, and no sample is left out."""
 import json
 import os
+import statistics
 import sys
 import time
 
@@ -22,10 +24,10 @@ HOLD = int(os.environ.get("HOLD", "60"))
 SHARDS = list(topo.SHARDS)
 KINDS = {
     "soft-drain": (("--site", "nyc"), "nyc", f"{HOLD}s"),
-    "hard-withdraw": (("--site", "nyc"), "nyc", "5s"),
+    "hard-withdraw": (("--site", "nyc"), "nyc", "20s"),
     "service-kill": (("--node", "fra3", "--service", "web"), "fra", "5s"),
     "node-loss": (("--node", "fra2"), "fra", "5s"),
-    "site-loss": (("--site", "ams"), "ams", "5s"),
+    "site-loss": (("--site", "ams"), "ams", "20s"),
     "controller-loss": ((), None, "5s"),
     "stale-telemetry": ((), None, "5s"),
     "surge": (("--node", "fra3", "--factor", "3"), "fra", "10s"),
@@ -69,6 +71,7 @@ def once(lab, load, kind):
     return {"detect_s": seconds(report["detect_ms"]), "restore_s": seconds(report["restore_ms"]),
             "client_loss_s": round(failed / requests_per_s(site), 3), "success_pct": round(window.success_pct, 4),
             "prediction_error_pct": report["prediction"]["error_pct"],
+            "noise_pct": report["prediction"]["noise_pct"], "known": report["prediction"].get("known"),
             "coverage_pct": report["prediction"]["coverage_pct"], "verdict": report["verdict"],
             "served_by": served, "reasons": report["reasons"]}
 
@@ -82,10 +85,25 @@ def worst(samples, key, pick=max):
     return pick(values) if values else None
 
 
+def median(samples, key):
+    values = [s[key] for s in samples if s[key] is not None]
+    return round(statistics.median(values), 2) if values else None
+
+
+def mean(samples, key):
+    values = [s[key] for s in samples if s[key] is not None]
+    return round(statistics.mean(values), 1) if values else None
+
+
 def summary(samples):
     bad = [s for s in samples if s["verdict"] != "passed"]
+    known = [s for s in samples if s["known"]]  # the first rehearsal of a shift is a guess, and says so
     return {"detect_s": worst(samples, "detect_s"), "client_loss_s": worst(samples, "client_loss_s"),
-            "restore_s": worst(samples, "restore_s"), "prediction_error_pct": worst(samples, "prediction_error_pct"),
+            "restore_s": worst(samples, "restore_s"), "prediction_error_pct": worst(known, "prediction_error_pct"),
+            "prediction_error_median_pct": median(known, "prediction_error_pct"),
+            "prediction_noise_pct": median(known, "noise_pct"),
+            "first_prediction_error_pct": worst([s for s in samples if s["known"] is False], "prediction_error_pct"),
+            "coverage_mean_pct": mean(known, "coverage_pct"),
             "success_pct": worst(samples, "success_pct", min), "coverage_pct": worst(samples, "coverage_pct", min),
             "verdict": bad[0]["verdict"] if bad else "passed", "served_by": samples[-1]["served_by"],
             "reasons": bad[0]["reasons"] if bad else samples[-1]["reasons"], "samples": len(samples)}
@@ -93,7 +111,7 @@ def summary(samples):
 
 def every_kind(lab, load):
     out = {}
-    for kind in KINDS:
+    for kind in os.environ.get("KINDS", " ".join(KINDS)).split():
         samples = []
         for i in range(RUNS):
             pl.progress(f"{kind} {i + 1}/{RUNS}")
@@ -108,8 +126,10 @@ def show(kind, s):
         return "-" if x is None else f"{x:g} {unit}"
     print(f"{kind:16} seen {text(s['detect_s'], 's'):>7}  clients lost {text(s['client_loss_s'], 's'):>8} "
           f"({text(s['success_pct'], '%')} served, by {', '.join(s['served_by'] or ['-'])})  restored "
-          f"{text(s['restore_s'], 's'):>7}  prediction off {text(s['prediction_error_pct'], '%'):>9}  {s['verdict']}"
-          f"  n={s['samples']}", flush=True)
+          f"{text(s['restore_s'], 's'):>7}  prediction off {text(s['prediction_error_pct'], '%'):>9} "
+          f"(median {text(s['prediction_error_median_pct'], '%')}, noise {text(s['prediction_noise_pct'], '%')}, "
+          f"unknown {text(s['first_prediction_error_pct'], '%')}; {text(s['coverage_mean_pct'], '%')} inside)  "
+          f"{s['verdict']}  n={s['samples']}", flush=True)
     if s["verdict"] != "passed":
         print(f"                 because: {'; '.join(s['reasons'])}", flush=True)
 
@@ -198,6 +218,9 @@ def main():
             drills.calm(load, SHARDS)
             load.window(10)
             result = {"kinds": every_kind(lab, load)}
+            if "KINDS" in os.environ:
+                print(json.dumps(result, indent=1))
+                return 0
             result["soft_drain_success_pct"] = result["kinds"]["soft-drain"]["success_pct"]
             result["abort_restored_s"] = aborts(lab)
             result["crashes"] = crashes(lab)

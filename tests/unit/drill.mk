@@ -8,7 +8,7 @@ lessons_src := $(steer) $(base)
 unit += drill
 drill_model := controller/model.c controller/observe.c controller/meter.c controller/cluster.c controller/cluster_schema.c \
                $(steer)
-drill_pure  := $(addprefix controller/drill/,hands.c kind.c preflight.c record.c report.c report_html.c schedule.c series.c \
+drill_pure  := $(addprefix controller/drill/,hands.c kind.c outcome.c preflight.c record.c report.c report_html.c schedule.c series.c \
                table.c tabletop_view.c watch.c)
 drill_src   := $(drill_pure) $(drill_model) $(base)
 # on a clock of its own

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "controller/drill/outcome.h"
 #include "controller/drill/preflight.h"
 #include "controller/drill/report.h"
 #include "controller/drill/schedule.h"
@@ -565,12 +566,22 @@ static void test_report(void **state)
 			  "t80_ms", 2000, "t95_ms", "settled_ms", 3000, "base_bps", 1e6, "residual", 0.02,
 			  "sites", "site", "ams", "util_before", 0.2, "predicted", 0.4, "predicted_lo", 0.3,
 			  "predicted_hi", 0.5, "measured", 0.45, "covered", 1));
+	json_array_append_new(r.forecast, json_pack("{s:s, s:f, s:f}", "site", "ams", "util_before", 0.2,
+						    "util_after", 0.4));
+	json_array_append_new(r.forecast, json_pack("{s:s, s:f, s:f}", "site", "nyc", "util_before", 0.25,
+						    "util_after", 0.05));
+	json_decref(r.basis);
+	r.basis = json_pack("{s:b, s:f, s:i, s:{s:f}}", "known", 1, "lessons", 12.0, "averaged_s", 100,
+			    "noise", "ams", 0.02);
 	series_init(&s, w->m.cl);
+	w->m.sites[1].healthy = w->m.sites[2].healthy = true;
 	for (int i = 0; i < 3000; i++) {
 		w->m.sites[1].util = i < 9 ? 0.2 : 0.45;
+		w->m.sites[2].util = i < 9 ? 0.25 : 0;
 		series_add(&s, &w->m,
 			   &(struct series_point){ .at_ms = i * 1000,
-						   .state = i < 9 ? DRILL_CANARY : DRILL_HOLD });
+						   .state = i < 9 ? DRILL_CANARY : DRILL_HOLD,
+						   .whole = i >= 9 });
 	}
 	assert_true(s.n <= SERIES_POINTS);
 	json_auto_t *j = report_json(&r, &s, &f);
@@ -581,7 +592,11 @@ static void test_report(void **state)
 	assert_true(json_is_null(json_object_get(drain, "residual_300s")));
 	assert_float_equal(json_number_value(json_object_get(json_object_get(j, "prediction"), "error_pct")),
 			   25, 0.01);
+	/* 0.8 x 0.02 x sqrt(1/100 + 2/2991), of 0.4 */
+	assert_float_equal(json_number_value(json_object_get(json_object_get(j, "prediction"), "noise_pct")),
+			   0.413, 0.01);
 	report_markdown(j, &md);
+	assert_non_null(strstr(md.data, "of what 12 measured shifts had taught"));
 	assert_non_null(strstr(md.data, "# Drill d7: soft-drain of site nyc"));
 	assert_non_null(strstr(md.data, "a \\*bold\\* \\<script\\>"));
 	assert_non_null(strstr(md.data, "by \\<img\\>anna"));
@@ -594,6 +609,10 @@ static void test_report(void **state)
 	assert_non_null(strstr(html.data, "<polyline"));
 	assert_non_null(strstr(html.data, "<circle"));
 	assert_non_null(strstr(html.data, "2026-11-24T10:00:00Z"));
+	assert_non_null(strstr(html.data, "of what 12 measured shifts had taught"));
+	s.whole_n[1] = s.whole_n[2] = 0; /* it never came to the whole */
+	json_auto_t *part = report_json(&r, &s, &f);
+	assert_true(json_is_null(json_object_get(json_object_get(part, "prediction"), "error_pct")));
 	f.drained = 0.3;
 	json_auto_t *bad = report_json(&r, &s, &f);
 	assert_string_equal(json_string_value(json_object_get(bad, "verdict")), "failed");
@@ -604,6 +623,62 @@ static void test_report(void **state)
 	auto_buf page = { 0 };
 	report_html(aborted, &page);
 	assert_non_null(strstr(page.data, "w!"));
+	series_done(&s);
+	record_done(&r);
+}
+
+/* Forecast of a site, and what was measured there while all of it was weakened. */
+static void say(struct drill_record *r, struct series *s, size_t i, double before, double after, double got)
+{
+	json_array_append_new(r->forecast, json_pack("{s:s, s:f, s:f}", "site", s->sites[i], "util_before",
+						     before, "util_after", after));
+	s->whole_util[i] = got;
+	s->whole_n[i] = 10;
+	s->cap[i] = 100e6;
+}
+
+static double error_pct(const struct drill_record *r, const struct series *s)
+{
+	json_auto_t *j = outcome_json(r, s);
+
+	return json_number_value(json_object_get(j, "error_pct"));
+}
+
+static void test_outcome(void **state)
+{
+	struct world *w = *state;
+	struct drill_record r;
+	struct series s;
+	char text[TEXT_LEN];
+
+	record_init(&r, 7, &w->spec, "anna");
+	series_init(&s, w->m.cl);
+	/* 30 points leave, all of them to fra; 15 each was said */
+	say(&r, &s, 0, 0.2, 0.35, 0.5);
+	say(&r, &s, 1, 0.2, 0.35, 0.2);
+	say(&r, &s, 2, 0.3, 0.0, 0.0);
+	assert_float_equal(error_pct(&r, &s), 50, 0.01);
+	/* as it was said, with a tenth less demand everywhere */
+	s.whole_util[0] = s.whole_util[1] = 0.9 * 0.35;
+	assert_float_equal(error_pct(&r, &s), 0, 0.01);
+	/* more demand at one place is not taken out */
+	s.whole_util[0] = 0.35;
+	s.whole_util[1] = 0.42;
+	assert_true(error_pct(&r, &s) > 8);
+	/* what is taken for dead is not measured: its heirs tell */
+	s.whole_util[0] = s.whole_util[1] = 0.35;
+	s.whole_n[2] = 0;
+	assert_float_equal(error_pct(&r, &s), 0, 0.01);
+	json_auto_t *j = outcome_json(&r, &s);
+	outcome_basis_text(j, text, sizeof(text));
+	assert_string_equal(text, "");
+	json_decref(r.basis);
+	r.basis =
+		basis_json(w->m.cl, &(struct forecast_basis){ .rounds = 30 }, (double[]){ 0.01, 0.01, 0.01 });
+	json_auto_t *first = outcome_json(&r, &s);
+	assert_true(json_is_false(json_object_get(first, "known")));
+	outcome_basis_text(first, text, sizeof(text));
+	assert_non_null(strstr(text, "a guess"));
 	series_done(&s);
 	record_done(&r);
 }
@@ -653,6 +728,7 @@ int main(void)
 		cmocka_unit_test(test_schedule_errors),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test_setup_teardown(test_report, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outcome, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_record_survives_the_store, setup, teardown),
 	};
 

@@ -196,6 +196,17 @@ int rounds_forecast(struct rounds *r, const struct move *moves, size_t n, struct
 	return 0;
 }
 
+int rounds_basis(struct rounds *r, const struct move *moves, size_t n, struct forecast_basis *ret_basis,
+		 double *ret_noise)
+{
+	(void)r;
+	(void)moves;
+	(void)n;
+	(void)ret_noise;
+	*ret_basis = (struct forecast_basis){ .lessons = w.lessons, .rounds = w.settling ? 3 : 30 };
+	return w.busy ? -EBUSY : 0;
+}
+
 /* -- the rig ----------------------------------------------------------------------------------------------
  */
 

@@ -24,8 +24,9 @@ struct world {
 	struct plan plan;
 	struct rounds_view view;
 	enum guard_id guard; /* what it refuses with */
-	bool busy, stuck, lies;
+	bool busy, stuck, lies, settling;
 	bool beside;	     /* wait for what runs beside the loop */
+	double lessons;	     /* the engine has learned */
 	double times[SITES]; /* of the usual demand */
 	unsigned refusals;
 };

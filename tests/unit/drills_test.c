@@ -66,6 +66,26 @@ static void test_stages_grow(void **state)
 	assert_int_equal(json_array_size(json_object_get(r, "stages")), 3); /* 25 % of 4 adds nothing */
 	json_t *p = json_object_get(r, "prediction");
 	assert_true(json_number_value(json_object_get(p, "error_pct")) < 5);
+	assert_true(json_is_false(json_object_get(p, "known"))); /* and it says that it was luck */
+}
+
+/* The second rehearsal is of something known; and none begins before what was changed last is seen. */
+static void test_known_and_settled(void **state)
+{
+	(void)state;
+	w.lessons = 12;
+	w.settling = true;
+	start("hard-withdraw", "nyc", "");
+	assert_int_equal(run_to(DRILL_CANARY, 6), -1);
+	w.settling = false;
+	assert_true(run_to(DRILL_CLOSED, 120) > 0);
+	json_auto_t *r = last_report();
+	json_t *p = json_object_get(r, "prediction");
+	assert_true(json_is_true(json_object_get(p, "known")));
+	assert_float_equal(json_number_value(json_object_get(p, "lessons")), 12, 1e-9);
+	w.settling = true; /* that never ends is no reason to wait for ever */
+	start("hard-withdraw", "nyc", "");
+	assert_true(run_to(DRILL_CANARY, 15) > 0);
 }
 
 static const enum drill_state stages[] = { DRILL_CANARY, DRILL_50, DRILL_100, DRILL_HOLD };
@@ -627,6 +647,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_every_kind_passes),
 		T(test_stages_grow),
+		T(test_known_and_settled),
 		T(test_abort_from_every_stage),
 		T(test_the_controller_dies_in_every_stage),
 		T(test_kinds_that_go_on),

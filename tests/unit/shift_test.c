@@ -76,6 +76,10 @@ static void destinations(void **state)
 	/* informs the withdrawn grade, less */
 	sum = shift_dests(&m, &tw_grades, "fra", G_GONE, 4, 0, sites, prior, 3, alpha);
 	assert_true(alpha[2] / sum > 0.7 && alpha[2] / sum < 0.85);
+	/* and the other family's prior: it is no better known for it */
+	sum = shift_dests(&m, &tw_grades, "fra", G_PRE1, 6, 0, sites, prior, 3, alpha);
+	assert_true(alpha[2] / sum > 0.85);
+	assert_float_equal(sum, SHIFT_DEST_PRIOR, 1e-9);
 	shift_done(&m);
 }
 
