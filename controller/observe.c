@@ -107,6 +107,7 @@ static void fill_site(const struct model *m, size_t i, mono_t now, struct snap_s
 			ret->cap_all[r] += m->cl->nodes[cs->nodes[k]].cap[r];
 		if (in_service(m, cs->nodes[k]) && n->util > ret->max_node_util)
 			ret->max_node_util = n->util;
+		ret->made_up |= n->surge > 0;
 	}
 }
 
@@ -170,4 +171,24 @@ void observe_done(struct snapshot *s)
 	free(s->shards);
 	free(s->cells);
 	*s = (struct snapshot){ 0 };
+}
+
+bool observe_balance(const struct model *m, size_t site, mono_t now, struct balance_node *ret_nodes,
+		     struct pace_node *ret_mem)
+{
+	const struct cl_site *cs = &m->cl->sites[site];
+	bool known = true;
+
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		size_t k = cs->nodes[i];
+		const struct node_live *n = &m->nodes[k];
+		ret_nodes[i] =
+			(struct balance_node){ .usable = observe_node_fresh(m, k, now) && in_service(m, k),
+					       .util = n->util,
+					       .weight = n->weight };
+		memcpy(ret_nodes[i].cap, m->cl->nodes[k].cap, sizeof(ret_nodes[i].cap));
+		ret_mem[i] = n->pace;
+		known &= n->measured || !ret_nodes[i].usable;
+	}
+	return known;
 }

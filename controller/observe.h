@@ -12,4 +12,8 @@ void observe_sum(struct model *m, mono_t now);
 /* ret: arrays are heap, sized by the model; observe_done frees them. */
 void observe_snapshot(const struct model *m, mono_t now, struct snapshot *ret_snapshot);
 void observe_done(struct snapshot *s);
+/* What the balancer sees of a site. ret: n_nodes each, in the site's order. True: every usable node was
+ * measured. */
+bool observe_balance(const struct model *m, size_t site, mono_t now, struct balance_node *ret_nodes,
+		     struct pace_node *ret_mem);
 #endif

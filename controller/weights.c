@@ -5,31 +5,6 @@
 
 #include "controller/observe.h"
 
-static bool in_service(const struct model *m, size_t node, mono_t now)
-{
-	const struct node_live *n = &m->nodes[node];
-
-	return observe_node_fresh(m, node, now) && n->bgp_ok && n->service_up && !n->drain.on;
-}
-
-bool weights_look(const struct model *m, size_t site, mono_t now, struct balance_node *ret_nodes,
-		  struct pace_node *ret_mem)
-{
-	const struct cl_site *cs = &m->cl->sites[site];
-	bool known = true;
-
-	for (size_t i = 0; i < cs->n_nodes; i++) {
-		const struct node_live *n = &m->nodes[cs->nodes[i]];
-		ret_nodes[i] = (struct balance_node){ .usable = in_service(m, cs->nodes[i], now),
-						      .util = n->util,
-						      .weight = n->weight };
-		memcpy(ret_nodes[i].cap, m->cl->nodes[cs->nodes[i]].cap, sizeof(ret_nodes[i].cap));
-		ret_mem[i] = n->pace;
-		known &= n->measured || !ret_nodes[i].usable;
-	}
-	return known;
-}
-
 static bool announces(const struct model *m, const struct node_live *n)
 {
 	for (size_t k = 0; k < m->cl->n_shards; k++)
@@ -93,7 +68,7 @@ void weights_round(struct controller *c, size_t site)
 	auto_free double *used = xcalloc(n, sizeof(*used));
 	auto_free int *weights = xcalloc(n, sizeof(*weights));
 	mono_t now = mono_now();
-	bool known = weights_look(m, site, now, b, mem);
+	bool known = observe_balance(m, site, now, b, mem);
 
 	begin(m, site, b);
 	enum pace_why why = pace_round(&m->sites[site].pace, mem, b, n, known, now.us / 1000, used, weights);
@@ -110,7 +85,7 @@ void weights_set(struct controller *c, size_t site, const int *weights, const ch
 	auto_free struct pace_node *mem = xcalloc(n, sizeof(*mem));
 	mono_t now = mono_now();
 
-	weights_look(m, site, now, b, mem);
+	observe_balance(m, site, now, b, mem);
 	pace_forget(&m->sites[site].pace, mem, n, now.us / 1000);
 	keep(m, site, mem);
 	order(c, site, weights, NULL, why);

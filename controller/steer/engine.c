@@ -275,7 +275,7 @@ void engine_step(struct engine *e, const struct snapshot *s, struct plan *ret_pl
 	note_news(e, &news, s->now_ms);
 	hyst_observe(e, s);
 	round_init(&r, s, &e->policy, &e->shift, &e->mem);
-	demand_estimate(&r, true, hyst_calm(&e->mem));
+	demand_estimate(&r, true, hyst_calm(&e->mem) && !snapshot_made_up(s));
 	hyst_mark(&e->mem, &r);
 	trial_init(&t, &r);
 	decide(e, &r, ret_plan, &t);

@@ -7,8 +7,8 @@
  *                        agree; or settle_max has passed. Then: verify.
  * What rests is averaged, and lesson.c learns of that, once reports have had the time to speak of it.
  * Effects are compared as shares of the shard, so that demand growing meanwhile is not taken for an effect.
- * Judged only when one cell moved and the shard's total held (within 10 % and the samples' own noise).
- * Timers: settle_min, settle_max, in the snapshot's time. */
+ * Judged only when one cell moved and the shard's total held (within 10 % and the samples' own noise), and
+ * never by load that a drill made up. Timers: settle_min, settle_max, in the snapshot's time. */
 #include "controller/steer/flight.h"
 
 #include "controller/steer/lean.h"
@@ -31,6 +31,7 @@
 #define TOLD_WIDE      0.25 /* of what was unknown before: so little unknown now tells it */
 #define MOVED_NOTHING  0.02 /* of the shard */
 #define DRIFT_SHARE    0.30 /* of the shard: no average of rest is off by so much */
+#define MADE_UP_ROUNDS 4    /* the same after a drill that made load up */
 #define REPORTS_LAG_MS 4000 /* rates are smoothed (meter.c): reports speak of the present only then */
 
 struct settled { /* one shard's flight, measured */
@@ -421,12 +422,32 @@ static bool settle(struct shard_mem *f, struct cell_mem **cells, const struct po
 	return done || age >= p->settle_max_ms;
 }
 
+/* Load that is partly a drill's invention says nothing about what a change moves, neither before nor after;
+ * nor does what is heard right after it. */
+static bool made_up(struct shard_mem *f, struct cell_mem **cells, const struct snapshot *s, size_t k,
+		    struct shift *model)
+{
+	struct lesson l = { .s = s, .k = k, .f = f, .cells = cells };
+	unsigned was = f->made_up;
+
+	f->made_up = snapshot_made_up(s) ? MADE_UP_ROUNDS : was ? was - 1 : 0;
+	if (!was && !f->made_up)
+		return false;
+	if (!was)
+		lesson_last(&l, model); /* what has rested until now is true */
+	for (size_t i = 0; i < s->n_sites && f->made_up < MADE_UP_ROUNDS; i++)
+		cells[i]->n_samples = 0;
+	f->n_rest = 0;
+	return true;
+}
+
 static void observe_shard(struct recall *mem, struct shift *model, const struct policy *p,
 			  const struct snapshot *s, size_t k, struct cell_mem **cells, const double *lean,
 			  struct flight_news *news)
 {
 	struct shard_mem *f = recall_shard(mem, s->shards[k].name);
 	struct lesson l = { .s = s, .k = k, .f = f, .cells = cells };
+	bool unreal = made_up(f, cells, s, k, model);
 
 	if (!f->flying && is_news(cells, s, k)) {
 		lesson_last(&l, model);
@@ -436,6 +457,10 @@ static void observe_shard(struct recall *mem, struct shift *model, const struct 
 	notice_quiet(f, cells, s, k);
 	for (size_t i = 0; i < s->n_sites; i++)
 		push_sample(cells[i], snap_cell(s, i, k), lean[i]);
+	if (unreal) { /* nothing to compare with */
+		f->total = 0;
+		f->lessons = LESSONS;
+	}
 	bool there = applied(cells, s, k), flew = f->flying;
 	if (!there)
 		f->heard_ms = RECALL_NEVER;
@@ -445,9 +470,9 @@ static void observe_shard(struct recall *mem, struct shift *model, const struct 
 		return;
 	f->flying = false;
 	struct settled m = { .s = s, .k = k, .f = f, .cells = cells };
-	if (flew && there) /* else it never took effect: nothing to learn */
+	if (flew && there && f->total > 0) /* else it never took effect: nothing to learn */
 		finish(&m, mem, model, news);
-	if (there && s->now_ms - f->heard_ms >= REPORTS_LAG_MS)
+	if (there && !unreal && s->now_ms - f->heard_ms >= REPORTS_LAG_MS)
 		rest(f, cells, s, k, model);
 }
 

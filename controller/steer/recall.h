@@ -51,6 +51,7 @@ struct shard_mem {
 	char site[STEER_NAME], from[STEER_NAME], to[STEER_NAME];
 	double total;			  /* bit/s of the shard before */
 	double moved_lo, moved, moved_hi; /* predicted */
+	unsigned made_up;		  /* rounds of which nothing is learned */
 	UT_hash_handle hh;
 };
 

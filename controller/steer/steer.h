@@ -68,6 +68,7 @@ struct snap_site {
 	double cap_all[RES_N]; /* of all configured nodes, for I1/I2/I4 shares */
 	double max_node_util;  /* hottest node, any resource (already balanced by weights) */
 	bool dropping;	       /* drops seen: load is a lower bound of demand */
+	bool made_up;	       /* a drill multiplies its load: to be answered, not learned from */
 };
 
 struct snap_shard {
@@ -100,6 +101,15 @@ struct snapshot {
 static inline struct snap_cell *snap_cell(const struct snapshot *s, size_t site, size_t shard)
 {
 	return &s->cells[site * s->n_shards + shard];
+}
+
+/* Some of it is a drill's invention. */
+static inline bool snapshot_made_up(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_sites; i++)
+		if (s->sites[i].made_up)
+			return true;
+	return false;
 }
 
 enum move_kind { MOVE_SHED, MOVE_ATTRACT, MOVE_RESTORE, MOVE_ROLLBACK, MOVE_OPERATOR };

@@ -34,7 +34,7 @@ class Policy(c.Structure):
 class Site(c.Structure):
     _fields_ = [("name", c.c_char * NAME), ("healthy", c.c_bool), ("draining", c.c_bool), ("age_ms", c.c_int64),
                 ("cap", c.c_double * RES), ("cap_all", c.c_double * RES), ("max_node_util", c.c_double),
-                ("dropping", c.c_bool)]
+                ("dropping", c.c_bool), ("made_up", c.c_bool)]
 
 
 class Shard(c.Structure):

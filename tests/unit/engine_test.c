@@ -34,6 +34,7 @@ struct world {
 	double demand[CLIENTS][SHARDS]; /* Mbit/s */
 	double land[SITES][SHARDS];	/* smoothed arrival, lags */
 	double noise;
+	double surge; /* fra's load is seen so many times; 0: as it is */
 	uint64_t rng;
 	unsigned changes;
 	unsigned reversals; /* a cell changed direction */
@@ -92,6 +93,8 @@ static void traffic(struct world *w)
 			struct snap_cell *cell = &w->cell[i * SHARDS + k];
 			w->land[i][k] += 0.8 * (now[i][k] - w->land[i][k]);
 			double v = w->land[i][k] * (1 + w->noise * (2 * rnd(w) - 1));
+			if (i == FRA && w->surge > 0)
+				v *= w->surge;
 			cell->lo[RES_BPS] = cell->hi[RES_BPS] = v;
 			sum += v;
 		}
@@ -506,6 +509,60 @@ static void learns(void **state)
 	engine_free(e);
 }
 
+/* Of what the engine saved: how many facts begin with this word. */
+static unsigned facts(const struct engine *e, const char *word)
+{
+	auto_buf text = { 0 };
+	unsigned n = 0;
+
+	engine_save(e, &text);
+	for (const char *line = text.data; line && *line; line = strchr(line, '\n') + 1)
+		n += strncmp(line, word, strlen(word)) == 0;
+	return n;
+}
+
+/* A drill makes load up: it is answered, and teaches nothing: neither what a move moves, nor how good
+ * predictions are, nor what is usual. What comes after it does. */
+static void made_up_load_teaches_nothing(void **state)
+{
+	static const double factors[] = { 1.3, 2, 3 };
+
+	(void)state;
+	for (size_t f = 0; f < ARRAY_LEN(factors); f++)
+		for (uint64_t seed = 1; seed <= 10; seed++) {
+			struct policy pol = lab_policy();
+			struct engine *e = engine_new(&pol);
+			struct world w;
+			struct plan p;
+
+			world_init(&w, 0.1, seed);
+			demand(&w, factors[f] > 1.5 ? 28 : 40);
+			for (int t = 0; t < 10; t++)
+				tick(&w, e, true);
+			w.surge = factors[f];
+			w.site[FRA].made_up = true;
+			for (int t = 0; t < 60; t++)
+				tick(&w, e, true);
+			assert_true(w.changes > 0);
+			w.surge = 0;
+			w.site[FRA].made_up = false;
+			for (int c = 0; c < SITES * SHARDS; c++)
+				w.cell[c].wanted = 0;
+			for (int t = 0; t < 20; t++)
+				tick(&w, e, true);
+			assert_int_equal(facts(e, "shed ") + facts(e, "dest "), 0);
+			assert_int_equal(facts(e, "widen 0 0\n"), 1);
+			engine_step(e, &w.s, &p);
+			assert_true(p.coverage_pct <= 0);
+			plan_done(&p);
+			snap_cell(&w.s, FRA, 0)->wanted = snap_cell(&w.s, FRA, 0)->base = 2;
+			for (int t = 0; t < 20; t++)
+				tick(&w, e, true);
+			assert_int_equal(facts(e, "shed fra"), 1);
+			engine_free(e);
+		}
+}
+
 /* A site dies: its neighbours' load is not mistaken for a reason to withdraw anything. */
 static void site_lost(void **state)
 {
@@ -575,6 +632,7 @@ int main(void)
 		cmocka_unit_test(contain),
 		cmocka_unit_test(silence),
 		cmocka_unit_test(learns),
+		cmocka_unit_test(made_up_load_teaches_nothing),
 		cmocka_unit_test(site_lost),
 		cmocka_unit_test(useless_is_rolled_back),
 	};
