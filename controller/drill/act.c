@@ -6,6 +6,7 @@
 
 #include "controller/drill/drill_int.h"
 #include "controller/fleet.h"
+#include "controller/weights.h"
 #include "proto/base/err.h"
 
 static struct model *model(const struct drills *d)
@@ -223,23 +224,91 @@ static void wait_no_more(struct drills *d)
 		    "drill d%u is restored after %.0f s of waiting", d->r.id, (double)ms / 1000);
 }
 
+static bool order_all_back(struct drills *d, const struct move *moves, size_t n)
+{
+	struct guard_verdict verdict;
+	char why[TEXT_LEN];
+
+	if (n && rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), NULL, 0,
+			      &verdict) == ERR_GUARD) {
+		wait_for(d, &verdict);
+		return false;
+	}
+	return true;
+}
+
 /* Back to what the document or the operator wants now. */
 static void order_back(struct drills *d, size_t from, size_t to)
 {
 	auto_free struct move *moves = xcalloc(to - from + 1, sizeof(*moves));
-	struct guard_verdict verdict;
 	struct target_at at;
-	char why[TEXT_LEN];
 	size_t n = 0;
 
 	for (size_t i = from; i < to; i++)
 		if (is_weak(d, i, &at))
 			moves[n++] = move_to(d, &at, model_cell(model(d), at.site, (size_t)at.shard)->base);
-	if (n && rounds_order(d->c->rounds, moves, n, ACTOR_ROLLBACK, why_of(d, why, sizeof(why)), NULL, 0,
-			      &verdict) == ERR_GUARD)
-		wait_for(d, &verdict);
-	else
+	if (order_all_back(d, moves, n))
 		wait_no_more(d);
+}
+
+/* A surge was not real, nor is what the balancer made of it: the weights are as they were, and what was
+ * measured meanwhile is forgotten. */
+static void weights_back(struct drills *d, size_t site)
+{
+	const struct cl_site *cs = &model(d)->cl->sites[site];
+	auto_free int *weights = xcalloc(cs->n_nodes, sizeof(*weights));
+	char why[64];
+
+	if (d->r.weights_back)
+		return;
+	for (size_t i = 0; i < cs->n_nodes; i++) {
+		json_t *w = json_object_get(d->r.weights, model(d)->cl->nodes[cs->nodes[i]].name);
+		json_int_t was = json_integer_value(w);
+		weights[i] = was >= 1 && was <= 100 ? (int)was : 0;
+	}
+	snprintf(why, sizeof(why), "as before drill d%u", d->r.id);
+	weights_set(d->c, site, weights, why);
+	d->r.weights_back = true;
+	fleet_direct(d->c->fleet);
+}
+
+/* Nor what the engine weakened for it, wherever that was. False: the guard holds it. */
+static bool grades_back(struct drills *d)
+{
+	const struct cluster *cl = model(d)->cl;
+	auto_free struct move *moves = xcalloc(cl->n_sites * cl->n_shards + 1, sizeof(*moves));
+	size_t n = 0;
+
+	for (size_t i = 0; i < cl->n_sites && !surge_may_be_real(&d->r); i++)
+		for (size_t k = 0; k < cl->n_shards; k++) {
+			struct target_at at = { .site = i, .node = -1, .shard = (ssize_t)k };
+			if (!surge_weakened(model(d), &d->r, i, k))
+				continue;
+			model_cell(model(d), i, k)->drilled = true; /* the engine keeps off meanwhile */
+			moves[n++] = move_to(d, &at, surge_before(model(d), &d->r, i, k));
+		}
+	return order_all_back(d, moves, n);
+}
+
+static void surge_back(struct drills *d)
+{
+	ssize_t site = cluster_site(model(d)->cl, d->r.targets[0].site);
+
+	if (model(d)->mode == MODE_FREEZE) {
+		wait_for(d, &(struct guard_verdict){ GUARD_I10, "" });
+		return;
+	}
+	if (site >= 0)
+		weights_back(d, (size_t)site);
+	if (grades_back(d))
+		wait_no_more(d);
+}
+
+static bool surge_is_back(const struct drills *d)
+{
+	ssize_t site = cluster_site(model(d)->cl, d->r.targets[0].site);
+
+	return site < 0 || (d->r.weights_back && surge_grades_back(model(d), &d->r, SIZE_MAX));
 }
 
 bool act_is_back(const struct drills *d, size_t from, size_t to)
@@ -249,20 +318,22 @@ bool act_is_back(const struct drills *d, size_t from, size_t to)
 	for (size_t i = from; i < to; i++)
 		if (is_weak(d, i, &at))
 			return false;
-	return true;
+	return d->r.kind->effect != EFFECT_SURGE || surge_is_back(d);
 }
 
 void act_restore(struct drills *d, size_t from, size_t to)
 {
-	struct target_at at;
 	bool news = false;
 
 	if (d->r.kind->effect == EFFECT_GRADE)
 		order_back(d, from, to);
-	for (size_t i = from; i < to; i++) {
-		bool weak = is_weak(d, i, &at);
-		news |= d->r.targets[i].on && !weak;
+	for (size_t i = from; i < to; i++)
 		mark(d, i, false);
+	if (d->r.kind->effect == EFFECT_SURGE)
+		surge_back(d);
+	for (size_t i = from; i < to; i++) {
+		bool weak = !act_is_back(d, i, i + 1); /* the guard may have refused */
+		news |= d->r.targets[i].on && !weak;
 		d->r.targets[i].on = weak;
 	}
 	if (news)

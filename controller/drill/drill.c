@@ -326,7 +326,9 @@ void drills_begin(struct drills *d, struct drill_record *r)
 	d->moves_at = v ? v->moves : 0;
 	d->watch = (struct watch){ 0 };
 	d->progress = (struct progress){ .settled_ms = -1 };
-	d->found = (struct findings){ .restore_ms = -1, .answered_ms = -1, .predicted_drained = (double)NAN };
+	d->found = (struct findings){ .restore_ms = -1,
+				      .answer = { .after_ms = -1 },
+				      .predicted_drained = (double)NAN };
 	for (size_t i = 0; i < RESIDUALS; i++)
 		d->found.residual[i] = (double)NAN;
 	snprintf(d->etag, sizeof(d->etag), "%s", model(d)->cl->etag);

@@ -69,6 +69,7 @@ void tabletop_end(struct drills *d);  /* whatever it is doing */
 /* measure.c */
 void measure(struct drills *d);			/* one sample */
 int64_t measure_routes(const struct drills *d); /* a sum over what is announced how */
+void measure_before_surge(struct drills *d);	/* weights and grades as they are */
 
 /* keep.c */
 int keep_report(struct drills *d, const json_t *report); /* in place of the drill under way */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What is sampled once a second while a drill is under way, beside what its stage waits for. */
 #include <math.h>
+#include <string.h>
 
 #include "controller/drill/drill_int.h"
 
@@ -78,19 +79,82 @@ static bool above_third(const struct drills *d)
 	return all > 0 && silent / all > 1.0 / 3;
 }
 
-/* Surge: steering has changed a weight of the site, or one of its grades. */
+/* -- surge: has steering answered? ----------------------------------------------------------------------- */
+
+void measure_before_surge(struct drills *d)
+{
+	const struct model *m = model(d);
+
+	json_decref(d->r.grades);
+	json_decref(d->r.weights);
+	d->r.grades = surge_grades(m);
+	d->r.weights = surge_weights(m, m->cl->nodes[cluster_node(m->cl, d->r.targets[0].node)].site);
+}
+
+/* Its part of the site fell, and by how much since. */
+static bool weight_answers(const struct drills *d, const struct target_at *at, struct surge_answer *a)
+{
+	const struct model *m = model(d);
+	size_t node = (size_t)at->node;
+	double was = surge_share(m, node, d->r.weights), is = surge_share(m, node, NULL);
+	json_t *weight = json_object_get(d->r.weights, m->cl->nodes[node].name);
+
+	if (is >= SURGE_FALLS * was)
+		return false;
+	snprintf(a->node, NAME_LEN, "%s", m->cl->nodes[node].name);
+	snprintf(a->site, NAME_LEN, "%s", m->cl->sites[at->site].name);
+	a->from = (int)json_integer_value(weight);
+	a->to = m->nodes[node].weight;
+	a->share_from = was;
+	a->share_to = is;
+	return true;
+}
+
+/* The site announces something more weakly than before, or another one more strongly. */
+static bool grade_answers(const struct drills *d, const struct target_at *at, struct surge_answer *a)
+{
+	const struct cluster *cl = model(d)->cl;
+	const struct grade *g = cl->grades.g;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < cl->n_sites * cl->n_shards; i++) {
+		size_t site = i / cl->n_shards, shard = i % cl->n_shards;
+		uint8_t was = surge_before(model(d), &d->r, site, shard),
+			is = cell_order(&model(d)->cells[i]);
+		bool weaker = g[is].strength > g[was].strength;
+		if (is == was || weaker != (site == at->site) || model_hand(model(d), site, shard).held)
+			continue;
+		if (n++ && site != at->site)
+			continue;
+		snprintf(a->site, NAME_LEN, "%s", cl->sites[site].name);
+		snprintf(a->shard, NAME_LEN, "%s", cl->shards[shard].name);
+		snprintf(a->grade_from, NAME_LEN, "%s", g[was].name);
+		snprintf(a->grade_to, NAME_LEN, "%s", g[is].name);
+	}
+	a->more = n ? n - 1 : 0;
+	a->grade = n > 0;
+	return n > 0;
+}
+
+/* The first answer counts; what it came to is followed until the load is taken back. */
 static void find_answer(struct drills *d)
 {
 	const struct rounds_view *v = rounds_view(d->c->rounds);
+	struct surge_answer *a = &d->found.answer;
 	struct target_at at;
 
-	if (d->r.kind->effect != EFFECT_SURGE || d->found.answered_ms >= 0 || !mono_is_set(d->full_at) || !v)
+	if (d->r.kind->effect != EFFECT_SURGE || !mono_is_set(d->full_at) || d->r.state > DRILL_HOLD ||
+	    drills_document_changed(d) || !target_find(model(d)->cl, &d->r.targets[0], &at) || at.node < 0)
 		return;
-	bool moved = v->moves > d->moves_at;
-	if (target_find(model(d)->cl, &d->r.targets[0], &at) && at.node >= 0)
-		moved |= model(d)->nodes[at.node].weight != d->r.routes;
-	if (moved)
-		d->found.answered_ms = since(d->full_at);
+	bool first = a->after_ms < 0;
+	bool answers = (first || !a->grade) && weight_answers(d, &at, a);
+	if (!answers && (first || a->grade))
+		answers = grade_answers(d, &at, a);
+	if (first && answers)
+		a->after_ms = since(d->full_at);
+	if (a->after_ms < 0 && v && v->plan)
+		snprintf(a->plan, sizeof(a->plan), "%s: %.200s", plan_state_str(v->plan->state),
+			 v->plan->why);
 }
 
 void measure(struct drills *d)

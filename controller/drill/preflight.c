@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "controller/drill/surge.h"
 #include "controller/observe.h"
 #include "proto/base/mem.h"
 
@@ -206,8 +207,8 @@ static void read_numbers(struct finder *f)
 		wrong(f->p, "/hold_s", "must be from 0 to %d", DRILL_HOLD_MAX_MS / 1000);
 	if (s->max_ms < 10000 || s->max_ms > DRILL_MAX_MS)
 		wrong(f->p, "/max_s", "must be from 10 to %ld", (long)(DRILL_MAX_MS / 1000));
-	if (f->kind->effect == EFFECT_SURGE && !(s->factor >= 1.1 && s->factor <= 20))
-		wrong(f->p, "/factor", "must be from 1.1 to 20");
+	if (f->kind->effect == EFFECT_SURGE && !(s->factor >= 1.1 && s->factor <= SURGE_FACTOR_MAX))
+		wrong(f->p, "/factor", "must be from 1.1 to %d", SURGE_FACTOR_MAX);
 }
 
 void preflight_resolve(const struct model *m, const struct drill_spec *spec, struct preflight *ret_p)
@@ -237,6 +238,7 @@ void preflight_resolve(const struct model *m, const struct drill_spec *spec, str
 
 struct judge {
 	const struct model *m;
+	const struct drill_spec *spec;
 	const struct drill_kind *kind;
 	const struct preflight_facts *f;
 	struct preflight *p;
@@ -402,6 +404,43 @@ static void neighbours_cool(const struct judge *j)
 			t->node, cl->sites[site].name, 100 * util, 100 * RECEIVER_MAX);
 }
 
+/* A drill that steering has no reason to answer would prove nothing. */
+static void surge_shows(const struct judge *j)
+{
+	const struct drill_target *t = j->p->n_targets ? &j->p->targets[0] : NULL;
+	ssize_t node = t && t->node[0] ? cluster_node(j->m->cl, t->node) : -1;
+	struct surge_view v;
+
+	if (j->kind->effect != EFFECT_SURGE || node < 0 || !observe_node_fresh(j->m, (size_t)node, j->f->now))
+		return;
+	int64_t time_ms = surge_time_ms(j->m, j->spec);
+	surge_foresee(j->m, (size_t)node, j->spec->factor, j->f->now, &v);
+	double enough = surge_factor(j->m, (size_t)node, time_ms, j->f->now);
+	if (v.held) {
+		against(j, "held",
+			"%s of %s is held by an operator's hand: steering could not answer; take it away "
+			"first",
+			v.alone ? "every grade at the site" : "the weight", t->node);
+	} else if (v.after_ms > time_ms) {
+		against(j, "hold",
+			"steering would answer after about %ld s, the load is held for %ld s: hold it for "
+			"%ld s",
+			(long)(v.after_ms / 1000), (long)(time_ms / 1000),
+			(long)((v.after_ms - time_ms + j->spec->hold_ms + 999) / 1000));
+	} else if (v.after_ms < 0 && enough > 0) {
+		against(j, "factor",
+			"%s would be seen at %.0f %%, at which steering need not answer%s: take a factor of "
+			"%.1f",
+			t->node, 100 * v.util, v.alone ? " (it is alone at its site)" : "", enough);
+	} else if (v.after_ms < 0) {
+		against(j, "factor",
+			"%s would be seen at %.0f %%, and steering would not answer even to %d times its "
+			"load: wait "
+			"until it carries more, or has its weight back",
+			t->node, 100 * v.util, SURGE_FACTOR_MAX);
+	}
+}
+
 void preflight_judge(const struct model *m, const struct drill_spec *spec, const struct preflight_facts *f,
 		     struct preflight *p)
 {
@@ -413,8 +452,9 @@ void preflight_judge(const struct model *m, const struct drill_spec *spec, const
 		{ mode_allows, false },	  { no_attack, false },	     { sites_well, false },
 		{ reports_fresh, false }, { nodes_agree, false },    { cells_normal, false },
 		{ guard_allows, false },  { receivers_cool, false }, { neighbours_cool, false },
+		{ surge_shows, false },
 	};
-	struct judge j = { .m = m, .kind = drill_kind(spec->kind), .f = f, .p = p };
+	struct judge j = { .m = m, .spec = spec, .kind = drill_kind(spec->kind), .f = f, .p = p };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].tabletop || j.kind->effect != EFFECT_NONE)

@@ -14,6 +14,8 @@ void record_init(struct drill_record *r, unsigned id, const struct drill_spec *s
 	r->forecast = json_array();
 	r->basis = json_null();
 	r->probe = json_array();
+	r->weights = json_object();
+	r->grades = json_object();
 }
 
 void record_done(struct drill_record *r)
@@ -23,6 +25,8 @@ void record_done(struct drill_record *r)
 	json_decref(r->forecast);
 	json_decref(r->basis);
 	json_decref(r->probe);
+	json_decref(r->weights);
+	json_decref(r->grades);
 	*r = (struct drill_record){ 0 };
 }
 
@@ -49,12 +53,13 @@ char *record_text(const struct drill_record *r)
 	for (size_t i = 0; i < r->n_targets; i++)
 		json_array_append_new(targets, target_json(&r->targets[i]));
 	json_auto_t *j = json_pack(
-		"{s:i, s:o, s:s, s:s, s:b, s:I, s:I, s:o, s:f, s:I, s:O, s:O, s:O, s:O, s:s, s:s}", "id",
-		(int)r->id, "spec", spec_json(&r->spec), "actor", r->actor, "state",
+		"{s:i, s:o, s:s, s:s, s:b, s:I, s:I, s:o, s:f, s:I, s:O, s:O, s:O, s:O, s:O, s:O, s:s, s:s}",
+		"id", (int)r->id, "spec", spec_json(&r->spec), "actor", r->actor, "state",
 		drill_state_str(r->state), "paused", r->paused, "epoch", (json_int_t)r->epoch,
 		"began_wall_ms", (json_int_t)r->began_wall_ms, "targets", targets, "base_total_bps",
 		r->base_total_bps, "routes", (json_int_t)r->routes, "stages", r->stages, "forecast",
-		r->forecast, "basis", r->basis, "probe", r->probe, "alarm", r->alarm, "why", r->why);
+		r->forecast, "basis", r->basis, "probe", r->probe, "weights", r->weights, "grades", r->grades,
+		"alarm", r->alarm, "why", r->why);
 
 	return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
@@ -102,6 +107,13 @@ static json_t *array_of(json_t *j, const char *key)
 	return json_is_array(list) ? json_incref(list) : json_array();
 }
 
+static json_t *object_of(json_t *j, const char *key)
+{
+	json_t *o = json_object_get(j, key);
+
+	return json_is_object(o) ? json_incref(o) : json_object();
+}
+
 int record_parse(const char *text, struct drill_record *ret_r)
 {
 	json_auto_t *j = json_loads(text, 0, NULL);
@@ -129,6 +141,8 @@ int record_parse(const char *text, struct drill_record *ret_r)
 	ret_r->basis = json_is_object(json_object_get(j, "basis")) ? json_incref(json_object_get(j, "basis"))
 								   : json_null();
 	ret_r->probe = array_of(j, "probe");
+	ret_r->weights = object_of(j, "weights");
+	ret_r->grades = object_of(j, "grades");
 	parse_targets(targets, ret_r);
 	return 0;
 }

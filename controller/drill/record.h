@@ -44,11 +44,14 @@ struct drill_record {
 	struct drill_target *targets; /* heap */
 	size_t n_targets;
 	double base_total_bps;
-	int64_t routes;			     /* a sum over what was announced before: did it stay? */
-	json_t *stages;			     /* array, one object per stage that ended; see measure.h */
-	json_t *forecast;		     /* array per site, of all of it, from preflight */
-	json_t *basis;			     /* what that was made of, see outcome.h; an object, or null */
-	json_t *probe;			     /* array, what was seen from outside */
+	int64_t routes;	   /* a sum over what was announced before: did it stay? */
+	json_t *weights;   /* surge: {NODE: weight} of the site, before */
+	bool weights_back; /* they have been ordered again; not stored */
+	json_t *grades;	   /* surge: {SITE: {SHARD: grade}} that were not as wanted, before */
+	json_t *stages;	   /* array, one object per stage that ended; see measure.h */
+	json_t *forecast;  /* array per site, of all of it, from preflight */
+	json_t *basis;	   /* what that was made of, see outcome.h; an object, or null */
+	json_t *probe;	   /* array, what was seen from outside */
 	char alarm[NAME_LEN], why[TEXT_LEN]; /* why it was aborted; "" */
 };
 

@@ -107,10 +107,15 @@ static void judge_silent(struct verdict *v, const struct drill_record *r, const 
 
 static void judge_surge(struct verdict *v, const struct findings *f)
 {
-	if (f->answered_ms >= 0)
-		because(v, NULL, "steering answered after %.1f s", (double)f->answered_ms / 1000);
+	const struct surge_answer *a = &f->answer;
+	char text[TEXT_LEN];
+
+	surge_answer_text(a, text, sizeof(text));
+	if (a->after_ms >= 0)
+		because(v, NULL, "steering answered after %.1f s: %s", (double)a->after_ms / 1000, text);
 	else
-		because(v, "failed", "steering did not answer");
+		because(v, "failed", "steering did not answer%s%s", a->plan[0] ? "; its plan was " : "",
+			a->plan);
 }
 
 static void judge_effect(struct verdict *v, const struct drill_record *r, const struct findings *f)
@@ -146,6 +151,8 @@ static struct verdict judge(const struct drill_record *r, const struct findings 
 		because(&v, "aborted", "%s: %s", r->alarm, r->why);
 	else
 		judge_effect(&v, r, f);
+	if (f->answer.grade && surge_may_be_real(r))
+		because(&v, NULL, "there may be real load: the grades stay as steering wants them");
 	if (f->unread[0])
 		because(&v, strcmp(v.word, "passed") == 0 ? "failed" : NULL,
 			"ordered back, but never read back: %s", f->unread);
@@ -267,7 +274,8 @@ json_t *report_json(const struct drill_record *r, const struct series *s, const 
 	json_object_set_new(j, "ended_wall_ms", json_integer((json_int_t)f->ended_wall_ms));
 	json_object_set_new(j, "duration_ms", json_integer((json_int_t)f->duration_ms));
 	json_object_set_new(j, "detect_ms", detect_json(r));
-	json_object_set_new(j, "answered_ms", ms_or_null(f->answered_ms));
+	json_object_set_new(j, "answered_ms", ms_or_null(f->answer.after_ms));
+	json_object_set_new(j, "answer", surge_answer_json(&f->answer));
 	json_object_set_new(j, "drain", drain_json(r, f));
 	json_object_set_new(j, "prediction", outcome_json(r, s));
 	json_object_set_new(j, "receivers", receivers_json(r, s));

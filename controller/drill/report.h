@@ -4,6 +4,7 @@
 #ifndef DRILL_REPORT_H
 #define DRILL_REPORT_H
 #include "controller/drill/series.h"
+#include "controller/drill/surge.h"
 #include "controller/drill/watch.h"
 #include "proto/base/mem.h"
 
@@ -26,7 +27,7 @@ struct findings {
 	char unread[TEXT_LEN];	/* restored, and never read back: what; "" */
 	int64_t waited_ms;	/* the restore, until it could be ordered */
 	char waited_for[TEXT_LEN];
-	int64_t answered_ms;	  /* surge: steering's first answer; -1 */
+	struct surge_answer answer;
 	double drained;		  /* at the end of 100 %: 0..1 */
 	double predicted_drained; /* lower end; NAN: nothing was predicted */
 	json_t *tabletop;	  /* tabletop.h; NULL: it never came so far */

@@ -114,10 +114,9 @@ void stage_preflight(struct drills *d)
 	if (first) {
 		refuse(d, json_string_value(json_object_get(first, "reason")));
 	} else {
-		d->r.routes =
-			d->r.kind->effect == EFFECT_SURGE
-				? model(d)->nodes[cluster_node(model(d)->cl, d->r.targets[0].node)].weight
-				: measure_routes(d);
+		d->r.routes = measure_routes(d);
+		if (d->r.kind->effect == EFFECT_SURGE)
+			measure_before_surge(d);
 		if (d->r.kind->effect != EFFECT_NONE)
 			act_claim(d);
 		if (drills_event(d, EV_PASSED, "sluice", "nothing speaks against it") < 0)

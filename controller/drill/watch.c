@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controller/drill/hands.h"
+#include "controller/drill/surge.h"
 #include "controller/observe.h"
 #include "proto/base/mem.h"
 
@@ -24,7 +25,7 @@ void progress_begin(struct progress *p, const struct drill_record *r, size_t fro
 	*p = (struct progress){ .from = from,
 				.to = to,
 				.back = back,
-				.moves = drill_moves(r->kind),
+				.moves = drill_moves(r->kind) || (back && r->kind->effect == EFFECT_SURGE),
 				.confirmed_ms = -1,
 				.t50_ms = -1,
 				.t80_ms = -1,
@@ -132,6 +133,9 @@ static bool confirmed_one(const struct model *m, const struct drill_record *r, c
 	case EFFECT_MUTE:
 	case EFFECT_DEAF:
 		return is_silent(m, at, on, now);
+	case EFFECT_SURGE:
+		return on || (r->weights_back && surge_read_back(m, at->site, now) &&
+			      surge_grades_back(m, r, at->site));
 	default:
 		return true;
 	}

@@ -30,7 +30,7 @@ KINDS = {
     "site-loss": (("--site", "ams"), "ams", "20s"),
     "controller-loss": ((), None, "5s"),
     "stale-telemetry": ((), None, "5s"),
-    "surge": (("--node", "fra3", "--factor", "3"), "fra", "10s"),
+    "surge": (("--node", "fra3", "--factor", "5"), "fra", "10s"),
     "tabletop": (("--site", "nyc"), "nyc", "1s"),
 }
 STAGES = {"preflight": 0, "canary": 1, "25": 2, "50": 3, "100": 6, "hold": 6, "restore": 0}  # withdrawn at the least

@@ -67,6 +67,11 @@ def run(lab, kind, *where, hold="1s", timeout_s=90):
     return finish(lab, start(lab, kind, *where, hold=hold), timeout_s)
 
 
+def weights(lab):
+    """{node: weight in its site}"""
+    return {n["name"]: n["weight"] for n in lab.api("/v1/nodes")["nodes"]}
+
+
 def all_normal(lab):
     """Every shard is announced as the document wants it, read back."""
     shards = lab.api("/v1/shards")["shards"]

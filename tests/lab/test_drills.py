@@ -61,17 +61,17 @@ def test_soft_drain_loses_nobody(stage):
     ("site-loss", ("--site", "ams"), "1s"),
     ("controller-loss", ("--node", "ams1"), "1s"),
     ("stale-telemetry", ("--site", "fra"), "2s"),
-    ("surge", ("--node", "fra3", "--factor", "3"), "8s"),
+    ("surge", ("--node", "fra3", "--factor", "10"), "6s"),
     ("tabletop", ("--site", "nyc"), "1s"),
 ])
 def test_kind(stage, kind, where, hold):
-    mark = stage.load.mark()
+    mark, weights = stage.load.mark(), drills.weights(stage.lab)
     report = passed(drills.run(stage.lab, kind, *where, hold=hold))
+    assert kind != "surge" or drills.weights(stage.lab) == weights
     window = stage.load.since(mark)
     bad = sum(window.failed.values())
     assert bad <= max(8, window.offered / 100), (window.offered, window.failed)
     drills.wait_normal(stage.lab)
-    # the learned weights of a surge stay; everything else is as it was
     stage.lab.wait_catchment(topo.HOME, 10, shards=ONE)
     assert report["kind"] == kind
     if kind == "tabletop":

@@ -2,7 +2,7 @@
 api_rig := $(wildcard controller/api/*.c) controller/control.c controller/enrol.c proto/wire/ticket.c controller/drains.c controller/overrides.c \
            controller/drain.c controller/diff.c controller/cluster.c controller/cluster_schema.c controller/model.c \
            controller/meter.c controller/events.c controller/store.c controller/store_memory.c controller/store_index.c \
-           controller/observe.c $(wildcard controller/drill/*.c) $(sim_live) $(steer) $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
+           controller/observe.c controller/weights.c $(wildcard controller/drill/*.c) $(sim_live) $(steer) $(wildcard proto/wire/pki*.c) proto/wire/tls.c \
            tests/unit/certs.c tests/unit/https.c tests/unit/api_rig.c $(base)
 
 unit += cluster events auth http api api_use api_whatif sse

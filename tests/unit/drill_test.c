@@ -548,7 +548,7 @@ static void test_report(void **state)
 	struct drill_record r;
 	struct series s;
 	struct findings f = { .restore_ms = 4200,
-			      .answered_ms = -1,
+			      .answer = { .after_ms = -1 },
 			      .all_held = true,
 			      .drained = 0.97,
 			      .predicted_drained = 0.6,

@@ -86,13 +86,27 @@ static void report(size_t site)
 	n->util = sum / CAP;
 }
 
-/* fra's steering answers a surge by a weight */
+/* The engine answers a surge at fra, and has not given back what it took when the drill ends. */
+static void steer(void)
+{
+	bool surge = w.c.model.nodes[0].surge > 0;
+
+	if (surge == w.answered || w.stuck)
+		return;
+	w.answered = surge;
+	if (!surge)
+		return;
+	model_cell(&w.c.model, 0, 0)->wanted = 1;
+	w.view.moves++;
+}
+
 void second(void)
 {
 	for (size_t i = 0; i < SITES; i++)
 		report(i);
-	if (w.c.model.nodes[0].surge > 0 && !w.stuck)
-		w.c.model.nodes[0].weight = 50;
+	steer();
+	if (w.each_second)
+		w.each_second();
 	observe_sum(&w.c.model, mono_now());
 	/* rounds look whether a failing store takes writes again */
 	struct store_op probe = { "engine", "" };
@@ -301,8 +315,10 @@ double run_to(enum drill_state s, double limit_s)
 
 struct drill_spec spec(const char *kind, const char *site, const char *node)
 {
-	struct drill_spec s = { .reason = "test", .hold_ms = 3000, .max_ms = 600000, .factor = 3 };
+	struct drill_spec s = { .reason = "test", .hold_ms = 3000, .max_ms = 600000, .factor = 5 };
 
+	if (strcmp(kind, "surge") == 0)
+		s.hold_ms = 6000; /* steering needs that */
 	snprintf(s.kind, NAME_LEN, "%s", kind);
 	snprintf(s.site, NAME_LEN, "%s", site);
 	snprintf(s.node, NAME_LEN, "%s", node);

@@ -29,6 +29,8 @@ struct world {
 	double lessons;	     /* the engine has learned */
 	double times[SITES]; /* of the usual demand */
 	unsigned refusals;
+	bool answered;		   /* a surge at fra */
+	void (*each_second)(void); /* or NULL */
 };
 extern struct world w;
 

@@ -571,9 +571,10 @@ static void test_a_surge_without_an_answer_fails(void **state)
 {
 	(void)state;
 	w.stuck = true;
+	snprintf(w.plan.why, sizeof(w.plan.why), "the stand-in is content");
 	start("surge", "", "fra1");
 	assert_true(run_to(DRILL_CLOSED, 60) > 0);
-	assert_verdict("failed", "did not answer");
+	assert_verdict("failed", "steering did not answer; its plan was calm: the stand-in is content");
 }
 
 static void test_scheduled(void **state)
