@@ -490,15 +490,51 @@ static void check_policy(struct parse *p)
 			     y->round_share_max);
 }
 
-/* FNV-1a: the etag only has to differ when the document does, nobody gains by a collision */
+/* FNV-1a */
+static uint64_t fnv(const char *s)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 1099511628211u;
+	return h;
+}
+
+/* It only has to differ when the document does, nobody gains by a collision. */
 static void set_etag(struct cluster *c)
 {
 	auto_free char *text = json_dumps(c->doc, JSON_COMPACT | JSON_SORT_KEYS);
-	uint64_t h = 14695981039346656037u;
 
-	for (const char *s = text ? text : ""; *s; s++)
-		h = (h ^ (uint8_t)*s) * 1099511628211u;
-	snprintf(c->etag, sizeof(c->etag), "\"%016" PRIx64 "\"", h);
+	snprintf(c->etag, sizeof(c->etag), "\"%016" PRIx64 "\"", fnv(text ? text : ""));
+}
+
+/* -- names -------------------------------------------------------------------------------------------- */
+
+/* The name is the first member of every one of these structs. */
+static const char *name_at(const void *list, size_t size, size_t i)
+{
+	return (const char *)list + i * size;
+}
+
+/* The slot of a name, or the free one where it belongs. */
+static uint32_t *slot_of(const struct cl_names *names, const void *list, size_t size, const char *name)
+{
+	size_t at = fnv(name) & names->mask;
+
+	while (names->slots[at] && strcmp(name_at(list, size, names->slots[at] - 1), name) != 0)
+		at = (at + 1) & names->mask;
+	return &names->slots[at];
+}
+
+/* Names are asked for by the thousand each second: a drill's targets, agents. */
+static void index_names(struct cl_names *names, const void *list, size_t n, size_t size)
+{
+	names->mask = 1;
+	while (names->mask < 2 * n)
+		names->mask = 2 * names->mask + 1;
+	names->slots = xcalloc(names->mask + 1, sizeof(*names->slots));
+	for (size_t i = 0; i < n; i++)
+		*slot_of(names, list, size, name_at(list, size, i)) = (uint32_t)i + 1;
 }
 
 static void parse_root(struct parse *p, json_t *doc)
@@ -534,6 +570,9 @@ int cluster_parse(json_t *doc, struct cluster **ret_cluster, json_t *ret_errors)
 		return ERR_CONFIG;
 	}
 	set_etag(p.c);
+	index_names(&p.c->site_names, p.c->sites, p.c->n_sites, sizeof(*p.c->sites));
+	index_names(&p.c->node_names, p.c->nodes, p.c->n_nodes, sizeof(*p.c->nodes));
+	index_names(&p.c->shard_names, p.c->shards, p.c->n_shards, sizeof(*p.c->shards));
 	*ret_cluster = p.c;
 	return 0;
 }
@@ -559,27 +598,34 @@ void cluster_free(struct cluster *c)
 	free(c->nodes);
 	free(c->services);
 	free(c->shards);
+	free(c->site_names.slots);
+	free(c->node_names.slots);
+	free(c->shard_names.slots);
 	json_decref(c->doc);
 	free(c);
 }
 
-/* The name is the first member of every one of these structs. */
+static ssize_t find_by(const struct cl_names *names, const void *list, size_t size, const char *name)
+{
+	return names->slots ? (ssize_t)*slot_of(names, list, size, name) - 1 : -1;
+}
+
 static ssize_t find(const void *list, size_t n, size_t size, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp((const char *)list + i * size, name) == 0)
+		if (strcmp(name_at(list, size, i), name) == 0)
 			return (ssize_t)i;
 	return -1;
 }
 
 ssize_t cluster_site(const struct cluster *c, const char *name)
 {
-	return find(c->sites, c->n_sites, sizeof(*c->sites), name);
+	return find_by(&c->site_names, c->sites, sizeof(*c->sites), name);
 }
 
 ssize_t cluster_node(const struct cluster *c, const char *name)
 {
-	return find(c->nodes, c->n_nodes, sizeof(*c->nodes), name);
+	return find_by(&c->node_names, c->nodes, sizeof(*c->nodes), name);
 }
 
 ssize_t cluster_service(const struct cluster *c, const char *name)
@@ -589,7 +635,7 @@ ssize_t cluster_service(const struct cluster *c, const char *name)
 
 ssize_t cluster_shard(const struct cluster *c, const char *name)
 {
-	return find(c->shards, c->n_shards, sizeof(*c->shards), name);
+	return find_by(&c->shard_names, c->shards, sizeof(*c->shards), name);
 }
 
 ssize_t cluster_grade(const struct cluster *c, const char *name)

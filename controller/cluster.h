@@ -51,6 +51,10 @@ struct cluster {
 	struct cl_shard *shards;
 	size_t n_sites, n_nodes, n_services, n_shards;
 	json_t *doc; /* as given */
+	struct cl_names {
+		uint32_t *slots; /* index + 1 by hash of the name, 0: free */
+		size_t mask;
+	} site_names, node_names, shard_names;
 };
 
 /* errors: an array of {"pointer": "/sites/0/name", "reason": "..."}; filled when ERR_CONFIG is returned. */

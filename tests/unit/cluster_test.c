@@ -313,6 +313,27 @@ static json_t *big(size_t sites, size_t nodes, size_t shards)
 			 "shards", k);
 }
 
+/* A name that is there, the same one longer, and none. */
+static void find_all(const struct cluster *c)
+{
+	static const struct {
+		const char *letter;
+		ssize_t (*find)(const struct cluster *c, const char *name);
+	} rows[] = { { "s", cluster_site }, { "n", cluster_node }, { "k", cluster_shard } };
+	const size_t n[] = { c->n_sites, c->n_nodes, c->n_shards };
+	char name[NAME_LEN];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t k = 0; k < n[i]; k++) {
+			snprintf(name, sizeof(name), "%s%zu", rows[i].letter, k);
+			assert_int_equal(rows[i].find(c, name), k);
+		}
+		snprintf(name, sizeof(name), "%s%zu", rows[i].letter, n[i]);
+		assert_int_equal(rows[i].find(c, name), -1);
+		assert_int_equal(rows[i].find(c, ""), -1);
+	}
+}
+
 static void test_limits(void **state)
 {
 	static const struct {
@@ -328,6 +349,8 @@ static void test_limits(void **state)
 		json_auto_t *doc = big(rows[i].sites, rows[i].nodes, rows[i].shards), *errors = json_array();
 		struct cluster *c = NULL;
 		assert_int_equal(cluster_parse(doc, &c, errors), rows[i].ok ? 0 : ERR_CONFIG);
+		if (c)
+			find_all(c);
 		cluster_free(c);
 	}
 }
