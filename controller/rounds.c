@@ -98,14 +98,22 @@ static json_t *predicted(const struct plan *p, const struct move *mv)
 			 f ? number(f->after) : json_null());
 }
 
+/* Of the first n. */
+static size_t weakenings(struct rounds *r, const struct plan *p, size_t n)
+{
+	const struct grade *g = doc(r)->grades.g;
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += g[p->moves[i].to].strength > g[p->moves[i].from].strength;
+	return sum;
+}
+
 /* Nothing new is weakened that a successor could not know of. */
 static bool held_for_store(struct rounds *r, const struct plan *p)
 {
-	const struct grade *g = doc(r)->grades.g;
-	bool held = false;
+	bool held = order_store_fails(r->c) && weakenings(r, p, p->n_moves) > 0;
 
-	for (size_t i = 0; i < p->n_moves && order_store_fails(r->c); i++)
-		held |= g[p->moves[i].to].strength > g[p->moves[i].from].strength;
 	if (held && hold_news(&r->plan_hold, "store", mono_now()))
 		events_emit(r->c->events, NULL, 0, "guard.hold", "alert",
 			    json_pack("{s:s}", "guard", "store"),
@@ -147,6 +155,7 @@ static void act_on_plan(struct rounds *r, const struct plan *p)
 	size_t done = order_all(r->c, ch, p->n_moves, NULL, 0);
 	guard_commit(r->guard, &r->snap, p->moves, done);
 	r->view.moves += done;
+	r->view.weakenings += weakenings(r, p, done);
 	for (size_t i = 0; i < p->n_moves; i++)
 		json_decref(ch[i].forecast);
 }

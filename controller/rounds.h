@@ -28,6 +28,7 @@ struct rounds_view {
 	bool tilt;
 	int64_t decide_us, late_ms;	 /* time to decide; how late the round was */
 	uint64_t rounds, moves, skipped; /* skipped: rounds that found the last plan still being made */
+	uint64_t weakenings;		 /* of the moves */
 };
 const struct rounds_view *rounds_view(const struct rounds *r);
 /* Orders at once what the operator's hands ask for by now, so that the next question sees it: drains and

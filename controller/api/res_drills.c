@@ -150,5 +150,5 @@ struct response res_drill_schedule_put(struct api *a, const struct request *req)
 struct response res_readiness_get(struct api *a, const struct request *req)
 {
 	(void)req;
-	return view_reply(200, json_pack("{s:o}", "sites", drills_readiness(a->c->drills)));
+	return view_reply(200, drills_readiness(a->c->drills));
 }

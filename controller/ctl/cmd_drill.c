@@ -11,10 +11,12 @@
 #include "controller/ctl/drill_view.h"
 #include "controller/ctl/file.h"
 #include "controller/ctl/yaml.h"
+#include "proto/base/err.h"
 #include "proto/base/mem.h"
+#include "proto/base/mono.h"
 
-#define WATCH_MS   500
-#define WATCH_MISS 20 /* answers that may fail in a row: a controller restarts */
+#define WATCH_MS	500
+#define WATCH_SILENT_MS 120000 /* without an answer: a controller restarts, or another takes over */
 
 /* -- asking for one ------------------------------------------------------------------------------------- */
 
@@ -149,32 +151,77 @@ static int ended(struct ctl *ctl, const json_t *drill, bool tty)
 	return verdict && strcmp(verdict, "passed") == 0 ? CTL_OK : CTL_FAILED;
 }
 
+/* How long nobody has answered. */
+struct silence {
+	mono_t since; /* unset: somebody did */
+	bool told;
+};
+
+/* On a terminal on the line that is drawn over; elsewhere once, beside what is printed. */
+static void show_silence(struct ctl *ctl, struct silence *s, const char *why)
+{
+	bool tty = ctl->out.format != OUT_JSON && isatty(STDOUT_FILENO);
+	auto_free char *line =
+		drill_silent_line(mono_diff_ms(s->since, mono_now()), why, tty ? columns() : 400);
+
+	if (tty)
+		fprintf(ctl->out.f, "\r\033[K%s", line);
+	else if (!s->told)
+		fprintf(stderr, "%s\n", line);
+	fflush(ctl->out.f);
+	s->told = true;
+}
+
+static int give_up(struct ctl *ctl, const struct silence *s, const char *why)
+{
+	if (s->told && ctl->out.format != OUT_JSON && isatty(STDOUT_FILENO))
+		fputc('\n', ctl->out.f);
+	fflush(ctl->out.f);
+	return ctl_fail("%s; the drill goes on without being watched", why);
+}
+
+/* Asks until there is an answer: the drill does not depend on us, nor quite on the controller. CTL_OK, or has
+ * said why not. */
+static int ask(struct ctl *ctl, const char *path, struct reply *ret_reply)
+{
+	struct client *c = ctl_client(ctl);
+	struct silence s = { 0 };
+
+	for (; c; pause_ms(WATCH_MS)) {
+		char why[64] = "";
+		int err = client_call(c, "GET", path, NULL, NULL, ret_reply);
+		if (!err && ret_reply->status < 500)
+			return CTL_OK;
+		snprintf(why, sizeof(why), "status %ld", ret_reply->status);
+		reply_done(ret_reply);
+		if (!mono_is_set(s.since))
+			s.since = mono_now();
+		if (err == ERR_CERT) /* waiting would not help */
+			return ctl_fail("%s", client_why(c));
+		if (mono_diff_ms(s.since, mono_now()) >= WATCH_SILENT_MS)
+			return give_up(ctl, &s, err ? client_why(c) : why);
+		show_silence(ctl, &s, err ? client_why(c) : why);
+	}
+	return CTL_FAILED;
+}
+
 static int watch(struct ctl *ctl, const char *id)
 {
 	auto_free char *path = ctl_path("/v1/drills/", id, "");
-	struct client *c = ctl_client(ctl);
 	bool json = ctl->out.format == OUT_JSON, tty = !json && isatty(STDOUT_FILENO);
 	char last[256] = "";
 
-	for (int missed = 0; c;) {
+	for (;; pause_ms(WATCH_MS)) {
 		auto_reply r = { 0 };
-		if (client_call(c, "GET", path, NULL, NULL, &r) || r.status >= 500) {
-			/* the drill does not depend on us, nor quite on the controller */
-			if (++missed > WATCH_MISS)
-				return ctl_fail("%s; the drill goes on without being watched", client_why(c));
-			pause_ms(WATCH_MS);
-			continue;
-		}
+		if (ask(ctl, path, &r))
+			return CTL_FAILED;
 		if (r.status != 200)
 			return ctl_problem(ctl, &r);
-		missed = 0;
-		if (!json && !json_is_string(json_object_get(r.json, "verdict")))
-			show(ctl, r.json, tty, last, sizeof(last));
 		if (json_is_string(json_object_get(r.json, "verdict")))
 			return ended(ctl, r.json, tty);
-		pause_ms(WATCH_MS);
+		if (!json)
+			show(ctl, r.json, tty, last, sizeof(last));
 	}
-	return CTL_FAILED;
 }
 
 static int start_run(struct ctl *ctl, int argc, char **argv)
@@ -204,17 +251,33 @@ static int start_run(struct ctl *ctl, int argc, char **argv)
 }
 
 /* The drill under way, or the newest; NULL after having said that there is none. Heap. */
-static char *newest(struct ctl *ctl)
+static char *newest_of(const struct reply *r)
 {
-	auto_reply r = { 0 };
-
-	if (ctl_call(ctl, "GET", "/v1/drills", NULL, &r))
-		return NULL;
-	json_t *first = json_array_get(json_object_get(r.json, "drills"), 0);
+	json_t *first = json_array_get(json_object_get(r->json, "drills"), 0);
 	const char *id = json_string_value(json_object_get(first, "id"));
 	if (!id)
 		ctl_fail("there has been no drill yet: sluicectl drill plan --help");
 	return id ? xstrdup(id) : NULL;
+}
+
+static char *newest(struct ctl *ctl)
+{
+	auto_reply r = { 0 };
+
+	return ctl_call(ctl, "GET", "/v1/drills", NULL, &r) ? NULL : newest_of(&r);
+}
+
+/* The same, waiting for an answer. */
+static char *newest_by_and_by(struct ctl *ctl)
+{
+	auto_reply r = { 0 };
+
+	if (ask(ctl, "/v1/drills", &r))
+		return NULL;
+	if (r.status == 200)
+		return newest_of(&r);
+	ctl_problem(ctl, &r);
+	return NULL;
 }
 
 static int watch_run(struct ctl *ctl, int argc, char **argv)
@@ -223,7 +286,7 @@ static int watch_run(struct ctl *ctl, int argc, char **argv)
 
 	if (i < 0)
 		return ctl->rc;
-	auto_free char *id = i < argc ? xstrdup(argv[i]) : newest(ctl);
+	auto_free char *id = i < argc ? xstrdup(argv[i]) : newest_by_and_by(ctl);
 	return id ? watch(ctl, id) : CTL_FAILED;
 }
 
@@ -360,9 +423,13 @@ static int schedule_run(struct ctl *ctl, int argc, char **argv)
 	if (file)
 		return schedule_set(ctl, file);
 	int rc = ctl_call(ctl, "GET", "/v1/drill-schedule", NULL, &r);
-	if (!rc)
+	if (rc)
+		return rc;
+	if (ctl->out.format == OUT_JSON)
 		out_json(&ctl->out, r.json);
-	return rc;
+	else
+		drill_schedule_print(&ctl->out, r.json);
+	return CTL_OK;
 }
 
 /* -- rows ----------------------------------------------------------------------------------------------- */
@@ -400,7 +467,10 @@ const struct cmd cmd_drill_watch = {
 	.name = "drill watch",
 	.args = "[ID]",
 	.brief = "Follow a drill to its end",
-	.help = "Without ID the one under way. Exit status 0 when it passed. Leaving does not stop it.",
+	.help = "Without ID the one under way. Exit status 0 when it passed. Leaving does not stop it. While "
+		"the "
+		"controller\n"
+		"does not answer it waits, up to two minutes, and says so.",
 	.run = watch_run,
 };
 
@@ -448,7 +518,9 @@ const struct cmd cmd_drill_schedule = {
 	.name = "drill schedule",
 	.args = "[-f FILE]",
 	.brief = "Show or set the drills that begin by themselves",
-	.help = "Off by default; times are UTC. One that never ran is due in the first open window, which "
+	.help = "Shows when each is due next and last began, windows and blackout days; all of it with -o "
+		"json.\n"
+		"Off by default; times are UTC. One that never ran is due in the first open window, which "
 		"may be now.\n"
 		"See sluicectl(1) for the file: windows, blackout days, drills.",
 	.run = schedule_run,
@@ -458,8 +530,11 @@ const struct cmd cmd_readiness = {
 	.name = "readiness",
 	.args = "",
 	.brief = "Show for each site whether it could be lost now",
-	.help = "CAN GO: no receiver would come above 90 %, at the upper end of the prediction. Then when it "
-		"was last\n"
+	.help = "CAN GO: no receiver would come above receiver_max_util of the policy (90 % by default), at "
+		"the "
+		"upper end\n"
+		"of the prediction. MAY DRILL: none above 85 %, where a drill is refused. Then when it was "
+		"last\n"
 		"drilled, the hottest receiver if it were lost, and if the next largest went too. AGE: since "
 		"that was\n"
 		"worked out.",

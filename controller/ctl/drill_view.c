@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/ctl/drill_view.h"
 
+#include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "controller/ctl/column.h"
 #include "controller/ctl/text.h"
@@ -33,6 +35,7 @@ static const struct column ready_cols[] = {
 	{ "SITE", "site", COL_TEXT },
 	{ ">NOW", "util", COL_PCT },
 	{ "CAN GO", "if_lost.enough", COL_YES },
+	{ "MAY DRILL", "if_lost.enough_to_drill", COL_YES },
 	{ "LAST DRILL", "last_drill.kind", COL_TEXT },
 	{ "VERDICT", "last_drill.verdict", COL_TEXT },
 	{ "IF LOST", "if_lost.site", COL_TEXT },
@@ -42,6 +45,19 @@ static const struct column ready_cols[] = {
 	{ ">COMES TO", "if_next_too.util", COL_PCT },
 	{ ">AT MOST", "if_next_too.util_hi", COL_PCT },
 	{ ">AGE", "age_ms", COL_SINCE },
+	{ 0 },
+};
+
+static const struct column window_cols[] = {
+	{ "DAYS", "days", COL_LIST },
+	{ "FROM", "from", COL_TEXT },
+	{ "TO", "to", COL_TEXT },
+	{ 0 },
+};
+static const struct column blackout_cols[] = {
+	{ "FROM", "from", COL_TEXT },
+	{ "TO", "to", COL_TEXT },
+	{ "REASON", "reason", COL_TEXT },
 	{ 0 },
 };
 
@@ -105,8 +121,72 @@ void drill_list_print(const struct out *o, const json_t *answer)
 void readiness_print(const struct out *o, const json_t *answer)
 {
 	auto_table *t = column_table(ready_cols, json_object_get(answer, "sites"));
+	char real[TEXT_NUM], drill[TEXT_NUM];
 
 	table_print(t, o, 0);
+	text_pct(json_number_value(json_object_get(answer, "limit")), real);
+	text_pct(json_number_value(json_object_get(answer, "drill_limit")), drill);
+	fprintf(o->f, "CAN GO: no receiver above %s after a real loss; MAY DRILL: none above %s\n", real,
+		drill);
+}
+
+/* -- the schedule -----------------------------------------------------------------------------------------
+ */
+
+/* "site fra, service web", as drills show it */
+static char *scope_of(const json_t *spec)
+{
+	static const char *const keys[] = { "site", "node", "service", "shard" };
+	auto_buf text = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (*str(spec, keys[i]))
+			buf_addf(&text, "%s%s %s", text.len ? ", " : "", keys[i], str(spec, keys[i]));
+	return xstrdup(text.len ? text.data : "the cluster");
+}
+
+static void add_scheduled(struct table *t, const json_t *drill, const json_t *schedule)
+{
+	const char *name = str(drill, "name"), *next = str(json_object_get(schedule, "next"), name);
+	const json_t *spec = json_object_get(drill, "spec");
+	time_t last =
+		(time_t)(json_integer_value(json_object_get(json_object_get(schedule, "last"), name)) / 1000);
+	auto_free char *scope = scope_of(spec);
+	char began[32] = "never";
+	struct tm tm;
+
+	if (last > 0 && gmtime_r(&last, &tm))
+		strftime(began, sizeof(began), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	table_add(t, TINT_NONE, "%s", name);
+	table_add(t, TINT_NONE, "%s", str(spec, "kind"));
+	table_add(t, TINT_NONE, "%s", scope);
+	table_add(t, TINT_NONE, "%lldd", (long long)json_integer_value(json_object_get(drill, "every_days")));
+	table_add(t, TINT_NONE, "%s", *next ? next : "-");
+	table_add(t, TINT_NONE, "%s", began);
+}
+
+void drill_schedule_print(const struct out *o, const json_t *schedule)
+{
+	static const char *const titles[] = { "NAME",	  "KIND",	"SCOPE", ">EVERY",
+					      "NEXT DUE", "LAST BEGUN", NULL };
+	bool on = json_is_true(json_object_get(schedule, "enabled"));
+	bool open = json_is_true(json_object_get(schedule, "open"));
+	json_t *drills = json_object_get(schedule, "drills"), *d;
+	auto_table *t = table_new(titles);
+	size_t i;
+
+	out_text(o, TINT_NONE, "the schedule is %s%s%s", on ? "on" : "off",
+		 !on	? ""
+		 : open ? ", a window is open"
+			: ": ",
+		 on && !open ? str(schedule, "why") : "");
+	fputc('\n', o->f);
+	json_array_foreach(drills, i, d)
+		add_scheduled(t, d, schedule);
+	if (json_array_size(drills))
+		table_print(t, o, 0);
+	section(o, "windows, UTC", window_cols, json_object_get(schedule, "windows"));
+	section(o, "blackouts", blackout_cols, json_object_get(schedule, "blackout"));
 }
 
 /* -- watching ------------------------------------------------------------------------------------------- */
@@ -174,6 +254,18 @@ char *drill_line(const json_t *d, unsigned width)
 	auto_free char *raw = *str(d, "waits") ? xasprintf("%swaits to restore: %s", head, str(d, "waits"))
 					       : xasprintf("%s%s%s", head, fits ? bar : "", rest);
 	char *clean = text_clean(raw);
+	if (strlen(clean) > width)
+		clean[width] = 0;
+	return clean;
+}
+
+char *drill_silent_line(int64_t silent_ms, const char *why, unsigned width)
+{
+	auto_free char *raw =
+		xasprintf("controller does not answer for %" PRId64 " s; the drill restores by itself (%s)",
+			  silent_ms / 1000, why);
+	char *clean = text_clean(raw);
+
 	if (strlen(clean) > width)
 		clean[width] = 0;
 	return clean;

@@ -37,13 +37,16 @@ static int write_down(struct drills *d, enum drill_state was, enum drill_event e
 {
 	char id[16], scope[4 * NAME_LEN];
 	auto_free char *text = record_text(&d->r);
-	struct store_op op = { "drill/current", text };
+	struct store_op ops[2] = { { "drill/current", text } };
+	size_t n = 1;
 	bool bad = ev == EV_ALARM || ev == EV_RESTART || ev == EV_REFUSED;
 
 	drill_id(d->r.id, id);
 	spec_scope(&d->r.spec, scope, sizeof(scope));
+	if (d->with)
+		ops[n++] = *d->with;
 	/* a record that cannot be made must not delete the one from before */
-	int err = events_emit(d->c->events, &op, text != NULL, "drill", bad ? "alert" : "info",
+	int err = events_emit(d->c->events, ops, text ? n : 0, "drill", bad ? "alert" : "info",
 			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "drill", id, "kind",
 					d->r.kind->name, "from", drill_state_str(was), "to",
 					drill_state_str(d->r.state), "event", drill_event_str(ev), "actor",
@@ -205,7 +208,7 @@ static void tick_report(struct drills *d)
 	d->found.ended_wall_ms = wall_now_ms();
 	d->found.duration_ms = since(d->began_at); /* the wall clock may have been set meanwhile */
 	const struct rounds_view *v = rounds_view(d->c->rounds);
-	d->found.engine_moves = v ? (unsigned)(v->moves - d->moves_at) : 0;
+	d->found.engine_moves = v ? (unsigned)(v->weakenings - d->weakenings_at) : 0;
 	json_auto_t *report = report_json(&d->r, &d->series, &d->found);
 	if (keep_report(d, report) < 0)
 		return; /* the next tick tries again; nothing is weakened meanwhile */
@@ -224,10 +227,15 @@ static void start_scheduled(struct drills *d, const json_t *due, int64_t now_ms)
 	json_auto_t *drill = NULL;
 	struct drill_spec spec;
 	char why[TEXT_LEN] = "";
-	json_auto_t *errors = json_array();
+	json_auto_t *errors = json_array(), *last = json_copy(d->schedule_last);
 
 	spec_parse(json_object_get(due, "spec"), &spec, errors);
+	json_object_set_new(last, name, json_integer((json_int_t)now_ms));
+	auto_free char *text = json_dumps(last, JSON_COMPACT);
+	/* with the record: begun and not known to have begun, it would be due again */
+	d->with = &(struct store_op){ "drill/schedule-last", text };
 	struct op_result r = drills_start(d, "schedule", &spec, &drill);
+	d->with = NULL;
 	json_t *first = json_array_get(r.errors, 0);
 	if (first)
 		snprintf(why, sizeof(why), "%s", json_string_value(json_object_get(first, "reason")));
@@ -241,11 +249,8 @@ static void start_scheduled(struct drills *d, const json_t *due, int64_t now_ms)
 			    "the scheduled drill \"%s\" did not begin: %s %s", name, r.detail, why);
 		return;
 	}
-	json_object_set_new(d->schedule_last, name, json_integer((json_int_t)now_ms));
-	auto_free char *text = json_dumps(d->schedule_last, JSON_COMPACT);
-	struct store_op op = { "drill/schedule-last", text };
-	if (store_write(d->c->store, &op, 1, NULL) < 0)
-		log_warn("the schedule's last run was not stored: %s", store_why(d->c->store));
+	json_decref(d->schedule_last);
+	d->schedule_last = json_incref(last);
 }
 
 static void tick_schedule(struct drills *d)
@@ -321,9 +326,9 @@ void drills_begin(struct drills *d, struct drill_record *r)
 	d->applied = d->hurry = false;
 	d->waits[0] = 0;
 	d->looked = 0;
+	d->weakenings_at = v ? v->weakenings : 0;
 	d->began_at = d->state_at = d->stage_at = mono_now();
 	d->sampled_at = d->full_at = d->grace_until = (mono_t){ 0 };
-	d->moves_at = v ? v->moves : 0;
 	d->watch = (struct watch){ 0 };
 	d->progress = (struct progress){ .settled_ms = -1 };
 	d->found = (struct findings){ .restore_ms = -1,

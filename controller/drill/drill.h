@@ -43,7 +43,8 @@ json_t *drills_list(const struct drills *d);		       /* array, newest first */
 json_t *drills_get(const struct drills *d, const char *id);    /* NULL: there is none */
 json_t *drills_report(const struct drills *d, const char *id); /* NULL: there is none (yet) */
 json_t *drills_schedule(const struct drills *d);
-/* For each site: last drilled, what would happen if it were lost now, and the next largest with it. */
+/* {"sites": for each: last drilled, what would happen if it were lost now, and the next largest with it;
+ * "limit", "drill_limit": of a receiver, after a real loss and in a drill}. */
 json_t *drills_readiness(struct drills *d);
 /* For each (site, kind) ever drilled. */
 void drills_each_last(const struct drills *d,

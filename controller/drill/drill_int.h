@@ -15,13 +15,14 @@ struct drills {
 	struct controller *c;
 	uv_timer_t timer;
 	unsigned last_id;
-	unsigned reads;		  /* of the store, see controller.reads */
-	json_t *past;		  /* array of summaries, oldest first */
-	json_t *last;		  /* {SITE: {KIND: {"id", "wall_ms", "verdict"}}} */
-	json_t *schedule;	  /* as given */
-	json_t *schedule_last;	  /* {NAME: wall_ms} */
-	json_t *schedule_refused; /* the same; of this term */
-	struct readiness *ready;  /* view.c */
+	unsigned reads;		     /* of the store, see controller.reads */
+	json_t *past;		     /* array of summaries, oldest first */
+	json_t *last;		     /* {SITE: {KIND: {"id", "wall_ms", "verdict"}}} */
+	json_t *schedule;	     /* as given */
+	json_t *schedule_last;	     /* {NAME: wall_ms} */
+	json_t *schedule_refused;    /* the same; of this term */
+	struct readiness *ready;     /* view.c */
+	const struct store_op *with; /* one that is stored with the next transition; NULL: none */
 
 	/* the drill under way */
 	bool running;
@@ -39,9 +40,9 @@ struct drills {
 	bool hurry;		/* restore at once */
 	char waits[TEXT_LEN];	/* why what is to be restored cannot be ordered now; "" */
 	mono_t waits_since;
-	size_t back_from;  /* restoring: targets from here on are asked back */
-	unsigned looked;   /* samples since the stage settled, or of the baseline */
-	uint64_t moves_at; /* steering's moves at the beginning */
+	size_t back_from;	/* restoring: targets from here on are asked back */
+	unsigned looked;	/* samples since the stage settled, or of the baseline */
+	uint64_t weakenings_at; /* steering's at the beginning */
 	mono_t began_at, state_at, stage_at, sampled_at, full_at, grace_until;
 };
 

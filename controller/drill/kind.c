@@ -13,7 +13,7 @@ static const struct drill_kind kinds[] = {
 	     "users are moved away by graceful shutdown", .gradual = true),
 	KIND("hard-withdraw", EFFECT_GRADE, "withdrawn", AT_SITE | AT_NODE | OF_SERVICE | OF_SHARD,
 	     "announcements are withdrawn", .gradual = true),
-	KIND("service-kill", EFFECT_DEAD, "withdrawn", AT_SITE | AT_NODE | OF_SERVICE,
+	KIND("service-kill", EFFECT_DEAD, "withdrawn", AT_SITE | AT_NODE | OF_SERVICE | NEEDS_SERVICE,
 	     "a service is taken for dead by the agents"),
 	KIND("node-loss", EFFECT_DEAD, "withdrawn", AT_NODE, "everything on a node is taken for dead"),
 	KIND("site-loss", EFFECT_DEAD, "withdrawn", AT_SITE, "everything at a site is taken for dead"),

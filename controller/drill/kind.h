@@ -16,7 +16,7 @@ enum drill_effect {
 };
 
 /* what a drill of this kind may be told to touch */
-enum { AT_SITE = 1, AT_NODE = 2, AT_CLUSTER = 4, OF_SERVICE = 8, OF_SHARD = 16 };
+enum { AT_SITE = 1, AT_NODE = 2, AT_CLUSTER = 4, OF_SERVICE = 8, OF_SHARD = 16, NEEDS_SERVICE = 32 };
 
 struct drill_kind {
 	const char *name, *brief;

@@ -9,8 +9,6 @@
 #include "controller/observe.h"
 #include "proto/base/mem.h"
 
-#define RECEIVER_MAX 0.85
-
 /* -- finding targets --------------------------------------------------------------------------------- */
 
 bool target_find(const struct cluster *cl, const struct drill_target *t, struct target_at *ret_at)
@@ -195,6 +193,10 @@ static void read_scope(struct finder *f)
 							 : "a node");
 	if (s->service[0] && s->shard[0])
 		wrong(f->p, "/shard", "either a service or a shard, not both");
+	if ((may & NEEDS_SERVICE) && !s->service[0])
+		wrong(f->p, "/service",
+		      "a drill of kind %s needs a service; for everything at once there is %s", f->kind->name,
+		      s->node[0] ? "node-loss" : "site-loss");
 }
 
 static void read_numbers(struct finder *f)
@@ -318,23 +320,30 @@ static void reports_fresh(const struct judge *j)
 			against(j, "reports", "node %s is silent", j->m->cl->nodes[i].name);
 }
 
-static bool touches_node(const struct judge *j, size_t node)
+/* For every node of the document: does a target speak of it? Heap. */
+static bool *touched_nodes(const struct judge *j)
 {
-	const struct cl_node *n = &j->m->cl->nodes[node];
+	const struct cluster *cl = j->m->cl;
+	bool *touched = xcalloc(cl->n_nodes + 1, sizeof(*touched));
+	struct target_at at;
 
 	for (size_t i = 0; i < j->p->n_targets; i++) {
-		const struct drill_target *t = &j->p->targets[i];
-		if (t->node[0] ? strcmp(t->node, n->name) == 0
-			       : strcmp(t->site, j->m->cl->sites[n->site].name) == 0)
-			return true;
+		if (!target_find(cl, &j->p->targets[i], &at))
+			continue;
+		for (size_t k = 0; k < cl->sites[at.site].n_nodes && at.node < 0; k++)
+			touched[cl->sites[at.site].nodes[k]] = true;
+		if (at.node >= 0)
+			touched[at.node] = true;
 	}
-	return false;
+	return touched;
 }
 
 static void nodes_agree(const struct judge *j)
 {
+	auto_free bool *touched = touched_nodes(j);
+
 	for (size_t i = 0; i < j->m->cl->n_nodes; i++) {
-		if (j->kind->effect == EFFECT_NONE || !touches_node(j, i))
+		if (j->kind->effect == EFFECT_NONE || !touched[i])
 			continue;
 		if (j->m->nodes[i].no_drills)
 			against(j, "refused", "node %s refuses drills (drills: off in its agent.yaml)",

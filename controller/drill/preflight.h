@@ -6,6 +6,8 @@
 #include "controller/drill/record.h"
 #include "controller/rounds.h"
 
+#define RECEIVER_MAX 0.85 /* of capacity: above it no drill begins, and one that runs is aborted */
+
 struct preflight {
 	json_t *wrong;	 /* [{"pointer", "reason"}]: the request itself */
 	json_t *against; /* [{"pointer": "", "code", "reason"}]: now is not the time, or it is never safe */

@@ -375,6 +375,7 @@ static void md_prediction(const json_t *report, struct buf *out)
 				 : json_is_true(json_object_get(s, "covered"))	 ? "yes"
 										 : "no");
 		}
+	buf_adds(out, "\ninside: within the interval, give or take the load's own noise\n");
 }
 
 static void md_figures(const json_t *report, struct buf *out)

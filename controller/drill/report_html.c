@@ -185,6 +185,58 @@ static void draw_moves(const json_t *moves, const struct axes *a, struct buf *ou
 	}
 }
 
+/* Of a site, on the axis; 0: not known (reports from before). */
+static double limit_of(const json_t *site, const struct axes *a)
+{
+	return RECEIVER_MAX * (a->util ? 1 : num(site, "cap_bps"));
+}
+
+static bool same_limit(double x, double y)
+{
+	return fabs(x - y) < 1e-6 * fmax(x, y);
+}
+
+static void draw_limit(const json_t *sites, double v, const struct axes *a, struct buf *out)
+{
+	bool all = true, first = true;
+	size_t i;
+	json_t *s;
+
+	json_array_foreach(sites, i, s)
+		all &= same_limit(limit_of(s, a), v);
+	buf_addf(out,
+		 "<line x1='%.0f' x2='%.0f' y1='%.1f' y2='%.1f' stroke='#b34700' stroke-dasharray='8 "
+		 "4'/><text x='%.0f' y='%.1f' class='e'>%.0f %%",
+		 LEFT, W - RIGHT, y_of(a, v), y_of(a, v), W - RIGHT - 2, y_of(a, v) - 4, 100 * RECEIVER_MAX);
+	json_array_foreach(sites, i, s) {
+		if (all || !same_limit(limit_of(s, a), v))
+			continue;
+		buf_adds(out, first ? " of " : ", ");
+		add_text(out, str(s, "site"));
+		first = false;
+	}
+	buf_adds(out, "</text>");
+}
+
+/* Where a receiver is too hot, when the plot goes so far; once per capacity. False: it does not. */
+static bool draw_limits(const json_t *series, const struct axes *a, struct buf *out)
+{
+	json_t *sites = json_object_get(series, "sites"), *s;
+	bool any = false;
+	size_t i;
+
+	json_array_foreach(sites, i, s) {
+		double v = limit_of(s, a);
+		bool drawn = v <= 0 || v > a->max;
+		for (size_t k = 0; k < i && !drawn; k++)
+			drawn = same_limit(limit_of(json_array_get(sites, k), a), v);
+		if (!drawn)
+			draw_limit(sites, v, a, out);
+		any |= !drawn;
+	}
+	return any;
+}
+
 static void add_load_plot(const json_t *report, struct buf *out)
 {
 	json_t *series = json_object_get(report, "series"), *s;
@@ -198,13 +250,15 @@ static void add_load_plot(const json_t *report, struct buf *out)
 	buf_addf(out, "<svg viewBox='0 0 %.0f %.0f' role='img' aria-label='load per site over time'>", W, H);
 	draw_stages(series, &a, out);
 	draw_grid(&a, out);
+	bool limits = draw_limits(series, &a, out);
 	const json_t *tabletop = json_object_get(report, "tabletop");
 	if (strcmp(str(tabletop, "judged"), "steered") == 0)
 		draw_moves(json_object_get(tabletop, "moves"), &a, out);
 	json_array_foreach(json_object_get(series, "sites"), i, s)
 		draw_line(series, s, &a, colours[i % ARRAY_LEN(colours)], out);
 	buf_addf(out,
-		 "</svg><p class='k'>%s: ", a.util ? "% of capacity, dashed: a change of routes" : "Mbit/s");
+		 "</svg><p class='k'>%s%s: ", a.util ? "% of capacity, dashed: a change of routes" : "Mbit/s",
+		 limits ? "; across: the limit of a receiver, part of its capacity" : "");
 	json_array_foreach(json_object_get(series, "sites"), i, s) {
 		buf_addf(out, "<b style='color:%s'>&#9644; ", colours[i % ARRAY_LEN(colours)]);
 		add_text(out, str(s, "site"));
@@ -279,7 +333,8 @@ static void add_prediction_plot(const json_t *report, struct buf *out)
 		}
 	buf_adds(out,
 		 "</svg><p class='k'>Utilisation: &#9474; predicted, with its 90 % interval; dot: measured, "
-		 "<b style='color:#009e73'>inside</b>, give or take how much the load moves by itself, or <b "
+		 "<b style='color:#009e73'>inside</b>: within the interval, give or take the load's own "
+		 "noise; or <b "
 		 "style='color:#d55e00'>outside</b>.</p>");
 }
 

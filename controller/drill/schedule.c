@@ -9,6 +9,7 @@
 #include "proto/base/mem.h"
 
 #define DAY_MS	  INT64_C(86400000)
+#define MINUTE_MS INT64_C(60000)
 #define WHY	  128
 #define NAME_MAX_ 63
 
@@ -215,7 +216,8 @@ static bool in_window(const json_t *w, const struct tm *tm)
 	return false;
 }
 
-static const char *blacked_out(const json_t *schedule, const struct tm *tm)
+/* The blackout that a day lies in, or NULL. */
+static const json_t *blackout_of(const json_t *schedule, const struct tm *tm)
 {
 	char today[16];
 	size_t i;
@@ -226,7 +228,7 @@ static const char *blacked_out(const json_t *schedule, const struct tm *tm)
 		const char *from = json_string_value(json_object_get(b, "from"));
 		const char *to = json_string_value(json_object_get(b, "to"));
 		if (from && to && strcmp(today, from) >= 0 && strcmp(today, to) <= 0)
-			return json_string_value(json_object_get(b, "reason"));
+			return b;
 	}
 	return NULL;
 }
@@ -241,9 +243,10 @@ bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why)
 	snprintf(ret_why, WHY, "the schedule is off");
 	if (!json_is_true(json_object_get(schedule, "enabled")) || !gmtime_r(&t, &tm))
 		return false;
-	const char *blackout = blacked_out(schedule, &tm);
+	const json_t *blackout = blackout_of(schedule, &tm);
+	const char *reason = json_string_value(json_object_get(blackout, "reason"));
 	snprintf(ret_why, WHY, "%s%.90s", blackout ? "blackout: " : "outside every window",
-		 blackout ? blackout : "");
+		 blackout && reason ? reason : "");
 	if (blackout)
 		return false;
 	json_array_foreach(json_object_get(schedule, "windows"), i, w)
@@ -252,12 +255,21 @@ bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why)
 	return false;
 }
 
-/* Refused lately; a time to come is none: the clock was set back since. */
-static bool waits(const json_t *refused, const char *name, int64_t wall_ms)
+/* Refused lately: until when; 0: not. A time to come is none: the clock was set back since. */
+static int64_t waits_until(const json_t *refused, const char *name, int64_t wall_ms)
 {
 	json_int_t at = json_integer_value(json_object_get(refused, name));
 
-	return at && at <= wall_ms && wall_ms - at < SCHEDULE_AGAIN_MS;
+	return at && at <= wall_ms && wall_ms - at < SCHEDULE_AGAIN_MS ? at + SCHEDULE_AGAIN_MS : 0;
+}
+
+/* When its days are over. A last time so far ahead is of a clock that was wrong: not one to wait for. */
+static int64_t ripe_at(const json_t *drill, const char *name, const json_t *last, int64_t wall_ms)
+{
+	int64_t every = json_integer_value(json_object_get(drill, "every_days")) * DAY_MS;
+	int64_t at = name ? json_integer_value(json_object_get(last, name)) : 0;
+
+	return at > wall_ms + every ? wall_ms : at + every;
 }
 
 const json_t *schedule_due(const json_t *schedule, const json_t *last, const json_t *refused, int64_t wall_ms)
@@ -272,14 +284,67 @@ const json_t *schedule_due(const json_t *schedule, const json_t *last, const jso
 		return NULL;
 	json_array_foreach(json_object_get(schedule, "drills"), i, d) {
 		const char *name = json_string_value(json_object_get(d, "name"));
-		int64_t every = json_integer_value(json_object_get(d, "every_days")) * DAY_MS;
-		int64_t at = name ? json_integer_value(json_object_get(last, name)) : 0;
-		/* a last time so far ahead is of a clock that was wrong: not one to wait for */
-		int64_t over = at > wall_ms + every ? 0 : wall_ms - at - every;
-		if (name && every > 0 && over > best_over && !waits(refused, name, wall_ms)) {
+		int64_t over = wall_ms - ripe_at(d, name, last, wall_ms);
+		if (name && over > best_over && !waits_until(refused, name, wall_ms)) {
 			best = d;
 			best_over = over;
 		}
 	}
 	return best;
+}
+
+/* The earliest minute of a window from t on, on the day t is in; -1: there is none. */
+static int64_t in_day(const json_t *schedule, int64_t t_ms, const struct tm *tm)
+{
+	int64_t day = t_ms - t_ms % DAY_MS, best = -1;
+	int from, to;
+	size_t i, k;
+	json_t *w, *d;
+
+	json_array_foreach(json_object_get(schedule, "windows"), i, w) {
+		if (!minutes(json_object_get(w, "from"), &from) || !minutes(json_object_get(w, "to"), &to))
+			continue;
+		int64_t at = day + from * MINUTE_MS > t_ms ? day + from * MINUTE_MS : t_ms;
+		json_array_foreach(json_object_get(w, "days"), k, d)
+			if (day_index(json_string_value(d)) == tm->tm_wday && at < day + to * MINUTE_MS &&
+			    (best < 0 || at < best))
+				best = at;
+	}
+	return best;
+}
+
+/* The day after the last of a blackout, never back. */
+static int64_t after_blackout(const json_t *blackout, int64_t t_ms)
+{
+	struct tm tm = { 0 };
+	int64_t next = t_ms - t_ms % DAY_MS + DAY_MS;
+
+	if (!strptime(json_string_value(json_object_get(blackout, "to")), "%Y-%m-%d", &tm))
+		return next;
+	int64_t after = (int64_t)timegm(&tm) * 1000 + DAY_MS;
+	return after > next ? after : next;
+}
+
+int64_t schedule_next(const json_t *schedule, const json_t *drill, const json_t *last, const json_t *refused,
+		      int64_t wall_ms)
+{
+	const char *name = json_string_value(json_object_get(drill, "name"));
+	int64_t t = ripe_at(drill, name, last, wall_ms);
+	int64_t again = name ? waits_until(refused, name, wall_ms) : 0;
+	struct tm tm;
+
+	t = t > wall_ms ? t : wall_ms;
+	t = t > again ? t : again;
+	/* at most a week of days without a window lies between two blackouts */
+	for (int i = 0; i < 8 * (SCHEDULE_BLACKOUT_MAX + 1); i++) {
+		time_t s = (time_t)(t / 1000);
+		if (!json_is_true(json_object_get(schedule, "enabled")) || !gmtime_r(&s, &tm))
+			return -1;
+		const json_t *blackout = blackout_of(schedule, &tm);
+		int64_t at = blackout ? -1 : in_day(schedule, t, &tm);
+		if (at >= 0)
+			return at;
+		t = blackout ? after_blackout(blackout, t) : t - t % DAY_MS + DAY_MS;
+	}
+	return -1;
 }

@@ -23,4 +23,9 @@ bool schedule_open(const json_t *schedule, int64_t wall_ms, char *ret_why);
  * its last refusal. Borrowed. */
 const json_t *schedule_due(const json_t *schedule, const json_t *last, const json_t *refused,
 			   int64_t wall_ms);
+/* When it may begin at the earliest, wall ms: never before wall_ms; -1: the schedule is off, or no window is
+ * open for as long as can be foreseen. What else may be in its way (another drill, preflight) nobody knows.
+ */
+int64_t schedule_next(const json_t *schedule, const json_t *drill, const json_t *last, const json_t *refused,
+		      int64_t wall_ms);
 #endif

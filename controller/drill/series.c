@@ -104,7 +104,9 @@ static json_t *site_json(const struct series *s, size_t site)
 			json_array_append_new(
 				util, json_real(round(s->util[i * s->n_sites + site] * 10000) / 10000));
 	}
-	return json_pack("{s:s, s:o, s:o*}", "site", s->sites[site], "bps", bps, "util", util);
+	json_t *cap = s->cap[site] > 0 ? json_integer((json_int_t)llround(s->cap[site])) : NULL;
+	return json_pack("{s:s, s:o, s:o*, s:o*}", "site", s->sites[site], "bps", bps, "util", util,
+			 "cap_bps", cap);
 }
 
 json_t *series_json(const struct series *s)

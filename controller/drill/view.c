@@ -143,10 +143,25 @@ json_t *drills_report(const struct drills *d, const char *id)
 	return json_loads(text, 0, NULL);
 }
 
+/* {NAME: time or null} */
+static json_t *schedule_times(const struct drills *d, int64_t now_ms)
+{
+	json_t *times = json_object(), *drill;
+	size_t i;
+
+	json_array_foreach(json_object_get(d->schedule, "drills"), i, drill) {
+		int64_t at = schedule_next(d->schedule, drill, d->schedule_last, d->schedule_refused, now_ms);
+		json_object_set_new(times, json_string_value(json_object_get(drill, "name")),
+				    report_wall(at));
+	}
+	return times;
+}
+
 json_t *drills_schedule(const struct drills *d)
 {
 	char why[128];
-	bool open = schedule_open(d->schedule, wall_now_ms(), why);
+	int64_t now_ms = wall_now_ms();
+	bool open = schedule_open(d->schedule, now_ms, why);
 	json_t *j = json_object();
 
 	json_object_set_new(j, "enabled",
@@ -159,6 +174,7 @@ json_t *drills_schedule(const struct drills *d)
 	json_object_set_new(j, "open", json_boolean(open));
 	json_object_set_new(j, "why", json_string(open ? "" : why));
 	json_object_set(j, "last", d->schedule_last);
+	json_object_set_new(j, "next", schedule_times(d, now_ms));
 	return j;
 }
 
@@ -212,8 +228,9 @@ static ssize_t largest_but(const struct model *m, size_t site)
 	return best;
 }
 
-/* {"lost", "site", "util", "util_hi"}: the worst receiver when these are gone; null when nobody is left or no
- * forecast could be made. */
+/* {"lost", "site", "util", "util_hi", "enough", "enough_to_drill"}: the worst receiver, at the upper end,
+ * when these are gone; null when nobody is left or no forecast could be made. A real loss may fill receivers
+ * as far as steering would, a drill only as far as preflight lets it. */
 static json_t *worst_without(struct drills *d, const size_t *gone, size_t n_gone)
 {
 	const struct model *m = &d->c->model;
@@ -232,17 +249,18 @@ static json_t *worst_without(struct drills *d, const size_t *gone, size_t n_gone
 		bool is_gone = false;
 		for (size_t g = 0; g < n_gone; g++)
 			is_gone |= gone[g] == i;
-		if (!is_gone && m->sites[i].healthy && isfinite(f[i].after) &&
-		    (worst < 0 || f[i].after > f[worst].after))
+		if (!is_gone && m->sites[i].healthy && isfinite(f[i].after_hi) &&
+		    (worst < 0 || f[i].after_hi > f[worst].after_hi))
 			worst = (ssize_t)i;
 	}
 	if (worst < 0) {
 		json_decref(lost);
 		return json_null();
 	}
-	return json_pack("{s:o, s:s, s:f, s:f, s:b}", "lost", lost, "site", m->cl->sites[worst].name, "util",
-			 rounded(f[worst].after), "util_hi", rounded(f[worst].after_hi), "enough",
-			 f[worst].after_hi <= 0.9);
+	return json_pack("{s:o, s:s, s:f, s:f, s:b, s:b}", "lost", lost, "site", m->cl->sites[worst].name,
+			 "util", rounded(f[worst].after), "util_hi", rounded(f[worst].after_hi), "enough",
+			 f[worst].after_hi <= m->cl->policy.receiver_max_util, "enough_to_drill",
+			 f[worst].after_hi <= RECEIVER_MAX);
 }
 
 static json_t *last_of(const struct drills *d, const char *site)
@@ -341,5 +359,6 @@ json_t *drills_readiness(struct drills *d)
 					mono_is_set(s->at) ? json_integer(mono_diff_ms(s->at, mono_now()))
 							   : json_null()));
 	}
-	return list;
+	return json_pack("{s:o, s:f, s:f}", "sites", list, "limit", m->cl->policy.receiver_max_util,
+			 "drill_limit", RECEIVER_MAX);
 }

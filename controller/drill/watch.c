@@ -10,13 +10,12 @@
 #include "controller/observe.h"
 #include "proto/base/mem.h"
 
-#define DRAINED	     0.05 /* of the load left is drained */
-#define STEADY	     0.03 /* samples that differ by less are the same */
-#define RECEIVER_MAX 0.85
-#define RISE_MAX     1.30
-#define RISE_MIN     0.05 /* of all capacity: below that a rise is no attack */
-#define LOSS_MAX     0.05
-#define Z90	     1.645
+#define DRAINED	 0.05 /* of the load left is drained */
+#define STEADY	 0.03 /* samples that differ by less are the same */
+#define RISE_MAX 1.30
+#define RISE_MIN 0.05 /* of all capacity: below that a rise is no attack */
+#define LOSS_MAX 0.05
+#define Z90	 1.645
 
 /* -- one stage ------------------------------------------------------------------------------------------ */
 

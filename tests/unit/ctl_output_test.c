@@ -385,6 +385,46 @@ static void test_a_drill_that_waits(void **state)
 	assert_string_equal(line, "d7 soft-drain waits to restore: mode is freeze: do that");
 }
 
+static void test_a_schedule(void **state)
+{
+	json_auto_t *s =
+		json_pack("{s:b, s:b, s:s, s:[{s:[s, s], s:s, s:s}], s:[{s:s, s:s, s:s}],"
+			  " s:[{s:s, s:i, s:{s:s, s:s, s:s}}, {s:s, s:i, s:{s:s}}], s:{s:I}, s:{s:s, s:n}}",
+			  "enabled", 1, "open", 0, "why", "outside every window", "windows", "days", "tue",
+			  "wed", "from", "10:00", "to", "12:00", "blackout", "from", "2026-12-18", "to",
+			  "2027-01-04", "reason", "year's end", "drills", "name", "fra monthly", "every_days",
+			  30, "spec", "kind", "soft-drain", "site", "fra", "service", "web", "name", "deaf",
+			  "every_days", 7, "spec", "kind", "controller-loss", "last", "fra monthly",
+			  (json_int_t)1795514400000, "next", "fra monthly", "2026-12-24T10:00:00Z", "deaf");
+	char *text = NULL;
+	size_t size;
+	struct out o = { .f = open_memstream(&text, &size) };
+
+	(void)state;
+	assert_non_null(s);
+	drill_schedule_print(&o, s);
+	fclose(o.f);
+	assert_string_equal(
+		text,
+		"the schedule is on: outside every window\n"
+		"NAME         KIND             SCOPE                  EVERY  NEXT DUE              LAST "
+		"BEGUN\n"
+		"fra monthly  soft-drain       site fra, service web    30d  2026-12-24T10:00:00Z  "
+		"2026-11-24T10:00:00Z\n"
+		"deaf         controller-loss  the cluster               7d  -                     never\n"
+		"windows, UTC\n"
+		"  DAYS     FROM   TO\n"
+		"  tue,wed  10:00  12:00\n"
+		"blackouts\n"
+		"  FROM        TO          REASON\n"
+		"  2026-12-18  2027-01-04  year's end\n");
+	free(text);
+	auto_free char *line = drill_silent_line(12400, "connection\nrefused", 200);
+	assert_string_equal(
+		line,
+		"controller does not answer for 12 s; the drill restores by itself (connection?refused)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_sse),
 		cmocka_unit_test(test_sse_limit),
 		cmocka_unit_test(test_a_drill_that_waits),
+		cmocka_unit_test(test_a_schedule),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

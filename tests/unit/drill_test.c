@@ -247,6 +247,7 @@ static void test_wrong_requests(void **state)
 		{ "soft-drain", "nyc", "", "", "", "", 2, "/reason" },
 		{ "node-loss", "nyc", "", "", "", "x", 2, "/site" },
 		{ "site-loss", "", "", "", "", "x", 2, "/site" },
+		{ "service-kill", "", "fra1", "", "", "x", 2, "/service" },
 		{ "surge", "", "fra1", "", "", "x", 1, "/factor" },
 		{ "surge", "", "fra1", "", "", "x", (double)NAN, "/factor" },
 		{ "controller-loss", "", "", "web", "", "x", 2, "/service" },
@@ -266,6 +267,11 @@ static void test_wrong_requests(void **state)
 		if (!has(w->p.wrong, "pointer", rows[i].pointer))
 			fail_msg("row %zu: no error at %s", i, rows[i].pointer);
 	}
+	w->spec =
+		(struct drill_spec){ .kind = "service-kill", .node = "fra1", .reason = "x", .max_ms = 60000 };
+	look(w); /* and names what takes everything */
+	assert_non_null(strstr(json_string_value(json_object_get(json_array_get(w->p.wrong, 0), "reason")),
+			       "needs a service; for everything at once there is node-loss"));
 	snprintf(w->spec.kind, NAME_LEN, "sofdrain");
 	look(w); /* says which there are */
 	json_t *e = json_array_get(w->p.wrong, 0);
@@ -462,6 +468,51 @@ static void test_schedule(void **state)
 	assert_null(schedule_due(off, never, none, TUESDAY));
 }
 
+static void test_when_next(void **state)
+{
+	json_auto_t *s =
+		schedule("{'enabled':true,'windows':[{'days':['tue','thu'],'from':'09:30','to':'11:00'},"
+			 "{'days':['tue'],'from':'20:00','to':'24:00'}],"
+			 "'blackout':[{'from':'2026-12-01','to':'2026-12-03','reason':''},"
+			 "{'from':'2026-12-04','to':'2027-01-03','reason':''}],"
+			 "'drills':[{'name':'a','every_days':7,'spec':{}}]}");
+	const json_t *a = json_array_get(json_object_get(s, "drills"), 0);
+	const int64_t hour = 3600000, never = -1;
+	const struct {
+		int64_t last, refused, now, next;
+	} rows[] = {
+		{ 0, 0, TUESDAY, TUESDAY },				     /* at once */
+		{ 0, 0, TUESDAY + hour, TUESDAY + 10 * hour },		     /* the evening's window */
+		{ 0, 0, TUESDAY + 14 * hour, TUESDAY + 2 * DAY - hour / 2 }, /* Thursday */
+		{ 0, TUESDAY - 1000, TUESDAY, TUESDAY - 1000 + SCHEDULE_AGAIN_MS },
+		{ TUESDAY - 7 * DAY, 0, TUESDAY - DAY, TUESDAY },	/* to the minute */
+		{ TUESDAY + 3650 * DAY, 0, TUESDAY, TUESDAY },		/* begun while the clock was wrong */
+		{ TUESDAY, 0, TUESDAY, TUESDAY + 42 * DAY - hour / 2 }, /* beyond both blackouts: 5 January */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_auto_t *last = json_pack("{s:I}", "a", (json_int_t)rows[i].last);
+		json_auto_t *refused = json_pack("{s:I}", "a", (json_int_t)rows[i].refused);
+		int64_t next = schedule_next(s, a, last, refused, rows[i].now);
+		if (next != rows[i].next)
+			fail_msg("row %zu: %+lld minutes", i, (long long)(next - rows[i].next) / 60000);
+		/* and then, not a minute before, it is due */
+		assert_non_null(schedule_due(s, last, refused, next));
+		if (next > rows[i].now)
+			assert_null(schedule_due(s, last, refused, next - 60000));
+	}
+	json_auto_t *none = json_object();
+	json_object_set_new(
+		s, "blackout",
+		json_pack("[{s:s, s:s, s:s}]", "from", "2026-01-01", "to", "9999-12-31", "reason", ""));
+	assert_true(schedule_next(s, a, none, none, TUESDAY) > TUESDAY + 365 * DAY);
+	json_object_del(s, "windows");
+	assert_int_equal(schedule_next(s, a, none, none, TUESDAY), never);
+	json_object_set_new(s, "enabled", json_false());
+	assert_int_equal(schedule_next(s, a, none, none, TUESDAY), never);
+}
+
 static void test_schedule_errors(void **state)
 {
 	static const struct {
@@ -601,9 +652,17 @@ static void test_report(void **state)
 	assert_non_null(strstr(md.data, "a \\*bold\\* \\<script\\>"));
 	assert_non_null(strstr(md.data, "by \\<img\\>anna"));
 	assert_non_null(strstr(md.data, "| 100 | ams | 20.0 % | 40.0 % | 30.0 % | 50.0 % | 45.0 % | yes |"));
+	assert_non_null(strstr(md.data, "give or take the load's own noise"));
 	assert_non_null(strstr(md.data, "nobody looked")); /* not: nothing was lost */
 	report_html(j, &html);
 	assert_non_null(strstr(html.data, "nobody looked"));
+	assert_null(strstr(html.data, "85 %")); /* far above everything */
+	json_t *ams = json_array_get(json_object_get(json_object_get(j, "series"), "sites"), 1);
+	json_array_set_new(json_object_get(ams, "bps"), 3, json_integer(95000000));
+	auto_buf hot = { 0 };
+	report_html(j, &hot);
+	assert_non_null(strstr(hot.data, ">85 % of ams, nyc</text>"));
+	assert_non_null(strstr(hot.data, ">85 % of fra</text>")); /* twice as large */
 	assert_null(strstr(html.data, "<script"));
 	assert_null(strstr(html.data, "http"));
 	assert_non_null(strstr(html.data, "<polyline"));
@@ -725,6 +784,7 @@ int main(void)
 		cmocka_unit_test(test_each_reason_against),
 		cmocka_unit_test_setup_teardown(test_every_reason_at_once, setup, teardown),
 		cmocka_unit_test(test_schedule),
+		cmocka_unit_test(test_when_next),
 		cmocka_unit_test(test_schedule_errors),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test_setup_teardown(test_report, setup, teardown),

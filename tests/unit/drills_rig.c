@@ -322,6 +322,7 @@ struct drill_spec spec(const char *kind, const char *site, const char *node)
 	snprintf(s.kind, NAME_LEN, "%s", kind);
 	snprintf(s.site, NAME_LEN, "%s", site);
 	snprintf(s.node, NAME_LEN, "%s", node);
+	snprintf(s.service, NAME_LEN, "%s", strcmp(kind, "service-kill") ? "" : "web");
 	return s;
 }
 

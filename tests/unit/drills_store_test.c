@@ -198,12 +198,53 @@ static void test_a_store_that_stays_full(void **state)
 	assert_normal();
 }
 
+static json_t *weekly(void)
+{
+	return json_pack("{s:b, s:[{s:[s], s:s, s:s}], s:[{s:s, s:i, s:{s:s, s:s, s:s}}]}", "enabled", 1,
+			 "windows", "days", "tue", "from", "00:00", "to", "24:00", "drills", "name",
+			 "nyc weekly", "every_days", 7, "spec", "kind", "soft-drain", "site", "nyc", "reason",
+			 "routine");
+}
+
+/* That a scheduled drill has begun is known as soon as it has: not in a second write that may never come. */
+static void test_begun_is_known_with_the_record(void **state)
+{
+	json_auto_t *s = weekly();
+	auto_free char *text = NULL;
+
+	(void)state;
+	assert_int_equal(drills_set_schedule(w.c.drills, "anna", s).status, 200);
+	break_store(1, FOR_EVER);
+	half_second();
+	assert_true(w.c.drills->running);
+	assert_int_equal(store_get(w.c.store, "drill/schedule-last", &text), 0);
+	assert_non_null(strstr(text, "nyc weekly"));
+	json_auto_t *shown = drills_schedule(w.c.drills);
+	const char *next = json_string_value(json_object_get(json_object_get(shown, "next"), "nyc weekly"));
+	assert_non_null(strstr(next, "2026-12-01T")); /* a week later */
+	w.c.store->ops = fault.good;
+}
+
+/* Nothing was written, so nothing has begun, and it is still due. */
+static void test_not_begun_is_not_known(void **state)
+{
+	json_auto_t *s = weekly();
+
+	(void)state;
+	assert_int_equal(drills_set_schedule(w.c.drills, "anna", s).status, 200);
+	break_store(0, FOR_EVER);
+	half_second();
+	assert_false(w.c.drills->running);
+	assert_int_equal(json_object_size(w.c.drills->schedule_last), 0);
+	w.c.store->ops = fault.good;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_an_unreadable_record),
-		T(test_every_write_fails_once),
-		T(test_a_store_that_stays_full),
+		T(test_an_unreadable_record),	 T(test_every_write_fails_once),
+		T(test_a_store_that_stays_full), T(test_begun_is_known_with_the_record),
+		T(test_not_begun_is_not_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

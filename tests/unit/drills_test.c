@@ -34,7 +34,8 @@ static void test_every_kind_passes(void **state)
 		second();
 		assert_normal();
 	}
-	json_auto_t *list = drills_list(w.c.drills), *ready = drills_readiness(w.c.drills);
+	json_auto_t *list = drills_list(w.c.drills), *answer = drills_readiness(w.c.drills);
+	json_t *ready = json_object_get(answer, "sites");
 	assert_int_equal(json_array_size(list), ARRAY_LEN(rows));
 	json_t *nyc = json_array_get(ready, 2);
 	assert_string_equal(json_string_value(json_object_get(json_object_get(nyc, "last_drill"), "kind")),
@@ -643,6 +644,51 @@ static void test_a_scheduled_drill_that_is_refused(void **state)
 	assert_string_equal(w.c.drills->r.spec.site, "nyc");
 }
 
+/* What steering gives back while it hears nobody is no weakening. */
+static void test_only_weakenings_count(void **state)
+{
+	(void)state;
+	start("controller-loss", "", "");
+	assert_true(run_to(DRILL_HOLD, 120) > 0);
+	w.view.moves += 2;
+	assert_true(run_to(DRILL_CLOSED, 120) > 0);
+	assert_verdict("passed", "steering ordered 0 weakenings");
+	start("stale-telemetry", "", "");
+	assert_true(run_to(DRILL_HOLD, 120) > 0);
+	w.view.moves += 2;
+	w.view.weakenings++;
+	assert_true(run_to(DRILL_CLOSED, 120) > 0);
+	assert_verdict("failed", "steering ordered 1 weakenings");
+}
+
+/* A drill's limit is preflight's: what may be lost for real may be too much for a drill. */
+static void test_readiness_has_two_limits(void **state)
+{
+	static const struct {
+		double times; /* the others come to 0.3 of it */
+		bool enough, to_drill;
+	} rows[] = { { 2.7, true, true }, { 2.85, true, false }, { 2.97, false, false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t s = 0; s < SITES; s++)
+			w.times[s] = rows[i].times;
+		second();
+		for (size_t s = 0; s < SITES; s++)
+			half_second();
+		json_auto_t *ready = drills_readiness(w.c.drills);
+		json_t *nyc = json_object_get(json_array_get(json_object_get(ready, "sites"), 2), "if_lost");
+		assert_int_equal(json_is_true(json_object_get(nyc, "enough")), rows[i].enough);
+		assert_int_equal(json_is_true(json_object_get(nyc, "enough_to_drill")), rows[i].to_drill);
+		assert_true(json_number_value(json_object_get(ready, "limit")) == 0.9);
+		struct drill_spec drain = spec("soft-drain", "nyc", "");
+		json_auto_t *picture = NULL;
+		struct op_result r = drills_plan(w.c.drills, &drain, &picture);
+		assert_int_equal(r.status, 200);
+		assert_int_equal(json_is_true(json_object_get(picture, "allowed")), rows[i].to_drill);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -666,6 +712,8 @@ int main(void)
 		T(test_another_document_before_it_begins),
 		T(test_never_read_back),
 		T(test_a_surge_without_an_answer_fails),
+		T(test_only_weakenings_count),
+		T(test_readiness_has_two_limits),
 		T(test_scheduled),
 		T(test_a_scheduled_drill_that_is_refused),
 	};
