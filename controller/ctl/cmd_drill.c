@@ -16,6 +16,7 @@
 #include "proto/base/mono.h"
 
 #define WATCH_MS	500
+#define HICCUP_MS	2000
 #define WATCH_SILENT_MS 120000 /* without an answer: a controller restarts, or another takes over */
 
 /* -- asking for one ------------------------------------------------------------------------------------- */
@@ -157,13 +158,16 @@ struct silence {
 	bool told;
 };
 
-/* On a terminal on the line that is drawn over; elsewhere once, beside what is printed. */
+/* On a terminal on the line that is drawn over; elsewhere once, beside what is printed, when it is no hiccup.
+ */
 static void show_silence(struct ctl *ctl, struct silence *s, const char *why)
 {
 	bool tty = ctl->out.format != OUT_JSON && isatty(STDOUT_FILENO);
-	auto_free char *line =
-		drill_silent_line(mono_diff_ms(s->since, mono_now()), why, tty ? columns() : 400);
+	int64_t ms = mono_diff_ms(s->since, mono_now());
+	auto_free char *line = drill_silent_line(ms, why, tty ? columns() : 400);
 
+	if (!tty && ms < HICCUP_MS)
+		return;
 	if (tty)
 		fprintf(ctl->out.f, "\r\033[K%s", line);
 	else if (!s->told)
