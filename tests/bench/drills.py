@@ -31,7 +31,7 @@ KINDS = {
     "site-loss": (("--site", "ams"), "ams", "20s"),
     "controller-loss": ((), None, "5s"),
     "stale-telemetry": ((), None, "5s"),
-    "surge": (("--node", "fra3", "--factor", "5"), "fra", "10s"),
+    "surge": (("--node", "fra3", "--factor", "5"), "fra", "20s"),
     "tabletop": (("--site", "nyc"), "nyc", "1s"),
 }
 STAGES = {"preflight": 0, "canary": 1, "25": 2, "50": 3, "100": 6, "hold": 6, "restore": 0}  # withdrawn at the least
@@ -42,11 +42,22 @@ def requests_per_s(site):
     return sum(drills.CALM[s] * drills.CAPACITY[s] for s in sites) / (topo.object_wire_bytes() * 8)
 
 
-def post_probe(lab, drill, window):
+def longest_gap_ms(load, mark):
+    """Whole seconds on end in which some clients' home got nothing at all; the load counts by the second."""
+    longest = 0
+    for site in topo.SITES:
+        clients, run = [c for c, home in topo.HOME.items() if home == site], 0
+        for i in range(mark, load.mark()):
+            run = 0 if load.since(i, i + 1, clients=clients).ok else run + 1
+            longest = max(longest, run)
+    return 1000 * longest
+
+
+def post_probe(lab, drill, window, gap_ms):
     """What the clients saw, into the report, as an outside prober would."""
     secret = (lab.pki_dir / "lab.token").read_text().strip()
     body = {"from": "client networks of the lab", "sent": window.offered, "lost": sum(window.failed.values()),
-            "longest_gap_ms": 0}
+            "longest_gap_ms": gap_ms}
     lab.node("ctl").sh(["curl", "-sS", "--fail", "--cacert", lab.pki_dir / "ca.pem", "-H",
                         f"Authorization: Bearer {secret}", "-d", json.dumps(body),
                         f"https://{topo.CONTROLLER_ADDR}:{topo.API_PORT}/v1/drills/{drill}/probe"])
@@ -61,7 +72,7 @@ def once(lab, load, kind):
     try:
         drills.wait_state(lab, drill, "hold", 180)
         served = sorted({s for s in lab.site_catchment().values() if s})
-        post_probe(lab, drill, load.since(mark))
+        post_probe(lab, drill, load.since(mark), longest_gap_ms(load, mark))
     except LabError:
         pass  # it ended before: the report says why
     report = drills.finish(lab, drill, 300)
