@@ -82,7 +82,6 @@ struct response res_overrides_list(struct api *a, const struct request *req)
 	const struct model *m = &a->c->model;
 	const char *after = request_query(req, "after");
 	ssize_t at = after ? index_of(a, after) : -1;
-	json_t *list = json_array();
 	struct response error;
 	uint64_t limit;
 
@@ -91,6 +90,7 @@ struct response res_overrides_list(struct api *a, const struct request *req)
 	if (after && at < 0) /* never silently from the start: whoever pages would see all again */
 		return problem(400, "after: there is no override \"%s\" (any more): read the list anew.",
 			       after);
+	json_t *list = json_array();
 	size_t i = (size_t)(at + 1);
 	for (; i < m->n_overrides && json_array_size(list) < (limit ? limit : 1); i++)
 		json_array_append_new(list, override_json(m, &m->overrides[i]));
