@@ -3,8 +3,8 @@
 """Runs every test and ends with one line: N passed, N failed.
 
 Steps are rows of a table; each says what it counts. A step that cannot run is a failure, never a skip.
-Output of a step goes to build/check/NAME.log; what failed is shown at once. Two steps run side by side, the
-longest first: a lab mostly waits for routers.
+Output of a step goes to build/check/NAME.log; what failed is shown at once. Two labs run side by side, the longest
+first, and everything else beside them one by one: a lab mostly waits for routers, a unit test for timers.
 """
 import glob
 import json
@@ -15,11 +15,12 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(TOP, "build", "check")
 STEP_LIMIT_S = 900
-WIDTH = 2
+LABS = 2
 TIMES = os.path.join(LOGS, "times.json")
 # labs run a second time with sanitized daemons
 SANITIZED = ("test_main_job.py", "test_apply.py", "test_frr_discipline.py", "test_agent_alone.py")
@@ -131,11 +132,15 @@ def show(name, passed, failed, seconds, text):
         print("\n".join("    " + line for line in text.splitlines()[-60:]), flush=True)
 
 
-def play(steps, width, total):
-    """Runs steps, width at a time, adds to total [passed, failed] and returns the seconds each took."""
+def play(lanes, total):
+    """Runs the steps of every lane, (steps, width), so many at a time; adds to total [passed, failed] and returns the
+    seconds each took."""
     took = {}
-    with ThreadPoolExecutor(width) as pool:
-        jobs = {pool.submit(run, name, argv, env): (name, count) for name, argv, count, env in steps}
+    with ExitStack() as stack:
+        jobs = {}
+        for steps, width in lanes:
+            pool = stack.enter_context(ThreadPoolExecutor(width))
+            jobs.update({pool.submit(run, name, argv, env): (name, count) for name, argv, count, env in steps})
         for job in as_completed(jobs):
             name, count = jobs[job]
             rc, text, took[name] = job.result()
@@ -150,9 +155,11 @@ def main():
     os.makedirs(LOGS, exist_ok=True)
     total = [0, 0]
     t0 = time.monotonic()
-    play(build_steps(), 1, total)
+    play([(build_steps(), 1)], total)
     if total[1] == 0:
-        took = play(longest_first(test_steps()), WIDTH, total)
+        steps = longest_first(test_steps())
+        labs = [s for s in steps if s[1][-1].endswith(".py")]
+        took = play([(labs, LABS), ([s for s in steps if s not in labs], 1)], total)
         with open(TIMES, "w") as f:
             json.dump(took, f)
     print(f"  in {time.monotonic() - t0:.0f} s; logs in build/check")
