@@ -124,7 +124,8 @@ ip addr add 192.0.2.10/32 dev lo
 start() {
 	install -d -o sluice-controller /var/lib/sluice
 	setpriv --reuid sluice-controller --regid sluice-controller --clear-groups sluice-controller -c /etc/sluice/controller.yaml &
-	curl -s --retry 50 --retry-delay 1 --retry-all-errors --max-time 20 -o /dev/null --cacert /etc/sluice/ca.pem \\
+	# not to /dev/null: curl truncates what a refused try has written, and fails there
+	curl -s --retry 50 --retry-delay 1 --retry-all-errors --max-time 20 -o readyz --cacert /etc/sluice/ca.pem \\
 		https://192.0.2.10:7443/readyz
 }
 set -x
