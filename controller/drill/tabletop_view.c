@@ -4,11 +4,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "controller/drill/preflight.h"
 #include "controller/drill/tabletop.h"
 
 #define DROPPED_MAX   0.001 /* of the demand, in the median run */
 #define DROPPED_WORST 0.01  /* in the worst */
-#define RECEIVER_MAX  0.85  /* at the end */
 #define BY_THE_LOSS   0.01  /* of capacity: less is not its doing */
 #define MOVES_SHOWN   12
 

@@ -98,95 +98,92 @@ static void test_size_has_a_limit(void **state)
 	assert_non_null(strstr(why, "directory"));
 }
 
+static const struct {
+	const char *text, *says;
+} mistakes[] = {
+	{ HEAD "colour: red\n", "line 4, column 1" },
+	{ HEAD "sample:\n  interval: 5\n", "line 5" },
+	{ "node: n1\nallow:\n  prefixes: 7\n", "line 3" },
+	{ "allow:\n  prefixes: [198.18.1.0/24]\n", "node" },
+	{ "node: n1\nallow: {prefixes: [198.18.1.1/24]}\n", "host bits" },
+	{ "node: n1\nallow: {prefixes: [0.0.0.0/0]}\n", "wider than /8" },
+	{ "node: ../etc\nallow: {prefixes: [198.18.1.0/24]}\n", "is not a name" },
+	{ HEAD "log: loud\n", "none of debug" },
+	{ HEAD "  communities: [\"64500:80\", \"64500;80\"]\n",
+	  "allow.communities[1]: \"64500;80\" is not a" },
+	{ HEAD "  communities: [\"64500:080\"]\n", "write \"64500:080\" as 64500:80" },
+	{ HEAD "  communities: [no-export]\n", "write \"no-export\" as 65535:65281" },
+	{ HEAD "sample: {interval_ms: 5}\n", "100..60000" },
+	{ HEAD "controller: {endpoints: [nowhere], ca: a, cert: b, key: c}\n", "endpoints[0]" },
+	{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: "
+	       "\"127.0.0.1:1\"}]}\n",
+	  "not inside allow.prefixes" },
+	{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n", "kind" },
+#define WEB(more) HEAD SERVICE "    " more "\n"
+	{ WEB("join: most"), "services[0].join: \"most\"" },
+	{ WEB("join: quorum"), "quorum: how many" },
+	{ WEB("{join: quorum, quorum: 2}"), "line" },
+	{ HEAD SERVICE "    join: quorum\n    quorum: 2\n", "2 of 1 checks cannot pass" },
+	{ WEB("on_stop: maybe"), "on_stop: \"maybe\" is neither keep nor withdraw" },
+	{ WEB("on_down: weaken"), "on_down: \"weaken\": neither withdraw nor degrade" },
+	{ WEB("up: {communities: [red]}"), "up: not a community" },
+	{ WEB("up: {prepends: 11}"), "up: more than 10 prepends" },
+	{ WEB("neighbours: [transit1]"), "not in the list of neighbours" },
+	{ WEB("hooks: {up: page}"), "hooks: \"page\" is not in commands" },
+	{ WEB("addresses: [198.18.1.1]"), "these and vip go together" },
+	{ HEAD SERVICE "    addresses: [198.18.2.1]\n    vip: {interface: lo}\n",
+	  "no single address of the service" },
+	{ HEAD "commands: [{name: x, argv: [true]}]\n", "not an absolute path" },
+	{ HEAD "neighbours: [{name: x, community: y}]\n", "is not a community" },
+	{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: exec, command: "
+	       "x}]}\n",
+	  "command: \"x\" is not in commands" },
+	{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: listen, "
+	       "target: \"127.0.0.1:1\", path: /}]}\n",
+	  "path: a listen check has no such field" },
+	{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: dns, target: "
+	       "\"127.0.0.1:53\"}]}\n",
+	  "query: missing" },
+	{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: http, target: "
+	       "\"127.0.0.1:1\", expect_body: \"(\"}]}\n",
+	  "expect_body: " },
+	{ HEAD "  bad indent: [\n", "line" },
+	/* what libcyaml would take for something else, in silence */
+	{ HEAD "sample: {interval_ms: 2s}\n", "line 4, column 23: interval_ms: \"2s\" is not a whole" },
+	{ HEAD "sample: {interval_ms: 1.5}\n", "not a whole number" },
+	{ HEAD "sample: {interval_ms: 0x1f4}\n", "not a whole number" },
+	{ HEAD "sample: {interval_ms: -18446744073709550616}\n", "not a whole number" },
+	{ HEAD "sample: {interval_ms: 01750}\n", "starts with 0" },
+	{ HEAD "sample: {interval_ms: 0}\n", "0 is not possible" },
+	{ HEAD "sample: {interval_ms: 4294967796}\n", "line 4, column 23" },
+	{ HEAD "sample: {interval_ms: }\n", "no value" },
+	{ HEAD SERVICE "    hold_down_ms: 0\n", "line 10, column 19" },
+	{ HEAD SERVICE "    vip: {create: fasle}\n", "line 10, column 19: create: \"fasle\" is neither" },
+	{ "node: n1\nallow: {prefixes: [198.18.1.0/24]}\nnode: n2\n", "line 3, column 1: node: this key" },
+	{ HEAD SERVICE "        target: 127.0.0.1:81\n", "line 10, column 9" },
+	{ "node: \"n1\\0x\"\nallow: {prefixes: [198.18.1.0/24]}\n", "NUL" },
+	{ "node: n1\nallow: {prefixes: &p [198.18.1.0/24], communities: *p}\n",
+	  "line 2, column 19: anchors" },
+	{ "node: !!str n1\nallow: {prefixes: [198.18.1.0/24]}\n", "line 1, column 7: anchors" },
+	{ HEAD "---\nnode: n2\n", "line 4, column 1: a second document" },
+	{ HEAD "services:\n", "services: a list is needed" },
+	{ "- n1\n", "line 1, column 1" },
+	{ HEAD "? [a, b]\n: c\n", "line 4, column 3: a key must be" },
+	{ HEAD "\"\\e[31mred\": 1\n", "Unexpected key: ?[31mred" },
+	{ "", "" },
+};
+
 static void test_every_mistake_is_named(void **state)
 {
-	static const struct {
-		const char *text, *says;
-	} rows[] = {
-		{ HEAD "colour: red\n", "line 4, column 1" },
-		{ HEAD "sample:\n  interval: 5\n", "line 5" },
-		{ "node: n1\nallow:\n  prefixes: 7\n", "line 3" },
-		{ "allow:\n  prefixes: [198.18.1.0/24]\n", "node" },
-		{ "node: n1\nallow: {prefixes: [198.18.1.1/24]}\n", "host bits" },
-		{ "node: n1\nallow: {prefixes: [0.0.0.0/0]}\n", "wider than /8" },
-		{ "node: ../etc\nallow: {prefixes: [198.18.1.0/24]}\n", "is not a name" },
-		{ HEAD "log: loud\n", "none of debug" },
-		{ HEAD "  communities: [\"64500:80\", \"64500;80\"]\n",
-		  "allow.communities[1]: \"64500;80\" is not a" },
-		{ HEAD "  communities: [\"64500:080\"]\n", "write \"64500:080\" as 64500:80" },
-		{ HEAD "  communities: [no-export]\n", "write \"no-export\" as 65535:65281" },
-		{ HEAD "sample: {interval_ms: 5}\n", "100..60000" },
-		{ HEAD "controller: {endpoints: [nowhere], ca: a, cert: b, key: c}\n", "endpoints[0]" },
-		{ HEAD "services:\n  - {name: web, prefixes: [10.0.0.0/24], checks: [{kind: tcp, target: "
-		       "\"127.0.0.1:1\"}]}\n",
-		  "not inside allow.prefixes" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: psychic}]}\n",
-		  "kind" },
-#define WEB(more) HEAD SERVICE "    " more "\n"
-		{ WEB("join: most"), "services[0].join: \"most\"" },
-		{ WEB("join: quorum"), "quorum: how many" },
-		{ WEB("{join: quorum, quorum: 2}"), "line" },
-		{ HEAD SERVICE "    join: quorum\n    quorum: 2\n", "2 of 1 checks cannot pass" },
-		{ WEB("on_stop: maybe"), "on_stop: \"maybe\" is neither keep nor withdraw" },
-		{ WEB("on_down: weaken"), "on_down: \"weaken\": neither withdraw nor degrade" },
-		{ WEB("up: {communities: [red]}"), "up: not a community" },
-		{ WEB("up: {prepends: 11}"), "up: more than 10 prepends" },
-		{ WEB("neighbours: [transit1]"), "not in the list of neighbours" },
-		{ WEB("hooks: {up: page}"), "hooks: \"page\" is not in commands" },
-		{ WEB("addresses: [198.18.1.1]"), "these and vip go together" },
-		{ HEAD SERVICE "    addresses: [198.18.2.1]\n    vip: {interface: lo}\n",
-		  "no single address of the service" },
-		{ HEAD "commands: [{name: x, argv: [true]}]\n", "not an absolute path" },
-		{ HEAD "neighbours: [{name: x, community: y}]\n", "is not a community" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: exec, command: "
-		       "x}]}\n",
-		  "command: \"x\" is not in commands" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: listen, "
-		       "target: \"127.0.0.1:1\", path: /}]}\n",
-		  "path: a listen check has no such field" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: dns, target: "
-		       "\"127.0.0.1:53\"}]}\n",
-		  "query: missing" },
-		{ HEAD "services:\n  - {name: web, prefixes: [198.18.1.0/24], checks: [{kind: http, target: "
-		       "\"127.0.0.1:1\", expect_body: \"(\"}]}\n",
-		  "expect_body: " },
-		{ HEAD "  bad indent: [\n", "line" },
-		/* what libcyaml would take for something else, in silence */
-		{ HEAD "sample: {interval_ms: 2s}\n",
-		  "line 4, column 23: interval_ms: \"2s\" is not a whole" },
-		{ HEAD "sample: {interval_ms: 1.5}\n", "not a whole number" },
-		{ HEAD "sample: {interval_ms: 0x1f4}\n", "not a whole number" },
-		{ HEAD "sample: {interval_ms: -18446744073709550616}\n", "not a whole number" },
-		{ HEAD "sample: {interval_ms: 01750}\n", "starts with 0" },
-		{ HEAD "sample: {interval_ms: 0}\n", "0 is not possible" },
-		{ HEAD "sample: {interval_ms: 4294967796}\n", "line 4, column 23" },
-		{ HEAD "sample: {interval_ms: }\n", "no value" },
-		{ HEAD SERVICE "    hold_down_ms: 0\n", "line 10, column 19" },
-		{ HEAD SERVICE "    vip: {create: fasle}\n",
-		  "line 10, column 19: create: \"fasle\" is neither" },
-		{ "node: n1\nallow: {prefixes: [198.18.1.0/24]}\nnode: n2\n",
-		  "line 3, column 1: node: this key" },
-		{ HEAD SERVICE "        target: 127.0.0.1:81\n", "line 10, column 9" },
-		{ "node: \"n1\\0x\"\nallow: {prefixes: [198.18.1.0/24]}\n", "NUL" },
-		{ "node: n1\nallow: {prefixes: &p [198.18.1.0/24], communities: *p}\n",
-		  "line 2, column 19: anchors" },
-		{ "node: !!str n1\nallow: {prefixes: [198.18.1.0/24]}\n", "line 1, column 7: anchors" },
-		{ HEAD "---\nnode: n2\n", "line 4, column 1: a second document" },
-		{ HEAD "services:\n", "services: a list is needed" },
-		{ "- n1\n", "line 1, column 1" },
-		{ HEAD "? [a, b]\n: c\n", "line 4, column 3: a key must be" },
-		{ HEAD "\"\\e[31mred\": 1\n", "Unexpected key: ?[31mred" },
-		{ "", "" },
-	};
 	struct agent_config *c = NULL;
 	char why[CONF_WHY_LEN];
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
 		why[0] = 0;
-		assert_true(load_text(rows[i].text, &c, why) < 0);
-		if (!strstr(why, rows[i].says))
-			fail_msg("row %zu: \"%s\" does not say \"%s\"", i, why, rows[i].says);
+		assert_true(load_text(mistakes[i].text, &c, why) < 0);
+		if (!strstr(why, mistakes[i].says))
+			fail_msg("row %zu: \"%s\" does not say \"%s\"", i, why, mistakes[i].says);
 	}
 	assert_true(agent_config_load("/nonexistent/agent.yaml", &c, why) < 0);
 	assert_non_null(strstr(why, "No such file"));
